@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// maxMessage is the longest text of an error, in bytes; it ends up in a condition.
+const maxMessage = 2000
+
+// asDirectory matches kustomize's habit of trying a file once more as a directory and reporting both failures.
+var asDirectory = regexp.MustCompile(`accumulation err='(.*)': must build at directory: (?:not a valid directory: )?'[^']*'[^']*$`)
+
+// unquoted are the places where kustomize repeats content of the source, which may be a secret, and what stays of them.
+var unquoted = []struct {
+	pattern *regexp.Regexp
+	instead string
+}{
+	{regexp.MustCompile("(?s) with config: `.*?`"), ""},
+	{regexp.MustCompile(`(?s) from \[patch: .*\]`), ""},
+	{regexp.MustCompile(`(?s)literal sources \[.*expected key=value`), "a literal is not of the form key=value"},
+	{regexp.MustCompile(`"[^"]*" is not a valid key name`), "a line is not of the form key=value"},
+}
+
+// explain puts first what the user can do, and cuts what only kustomize's authors need.
+func explain(view *View, dir string, err error) error {
+	var fault *Fault
+	if err == nil || errors.As(err, &fault) || errors.Is(err, errNeedsSchema) {
+		return err
+	}
+	if why := view.refusal(); why != "" {
+		return &Fault{Code: CodeBuild, Message: why}
+	}
+	message := tidy(err.Error())
+	if view.escaped != "" {
+		message = fmt.Sprintf("a path leads to %s, outside of the source; use paths inside of it: %s", view.escaped, message)
+	}
+	return &Fault{Code: CodeBuild, Message: shorten(fmt.Sprintf("kustomize build of %s: %s", place(dir), message))}
+}
+
+func tidy(message string) string {
+	message = asDirectory.ReplaceAllString(strings.TrimSpace(message), "$1")
+	for _, place := range unquoted {
+		message = place.pattern.ReplaceAllString(message, place.instead)
+	}
+	message = strings.ReplaceAll(message, root+"/", "")
+	message = strings.ReplaceAll(message, "'"+root+"'", "the root")
+	return strings.ReplaceAll(message, root, "the root")
+}
+
+func place(dir string) string {
+	if dir == "." {
+		return "the root"
+	}
+	return dir
+}
+
+func shorten(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxMessage], "") + "…"
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/kustomize/api/konfig"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/yaml"
+)
+
+// Prepare lays over the view the kustomization file that the spec asks for in a directory: the one that is there, or
+// else one that lists every manifest below, extended by the parts of the spec. It reports whether there is anything to
+// build.
+func (v *View) Prepare(dir string, parts *Parts) (bool, error) {
+	name, k, err := v.findKustomization(dir)
+	if err != nil {
+		return false, err
+	}
+	if k != nil && parts.empty() {
+		return true, nil
+	}
+	if k == nil {
+		name = path.Join(dir, konfig.DefaultKustomizationFileName())
+		k = &types.Kustomization{Resources: v.manifests(dir, "")}
+	}
+	if err := v.extend(k, dir, parts); err != nil {
+		return false, err
+	}
+	k.FixKustomization()
+	content, err := yaml.Marshal(k)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", name, err)
+	}
+	v.overlay[name] = content
+	return !onlyDecoration(k), nil
+}
+
+// findKustomization reads the kustomization file of a directory; nil when there is none. Kustomize itself complains
+// about a second one.
+func (v *View) findKustomization(dir string) (string, *types.Kustomization, error) {
+	for _, base := range konfig.RecognizedKustomizationFileNames() {
+		name := path.Join(dir, base)
+		content, err := v.readTree(name)
+		if err != nil {
+			continue
+		}
+		k := &types.Kustomization{}
+		if err := k.Unmarshal(content); err != nil {
+			return "", nil, fmt.Errorf("%s: %w", name, err)
+		}
+		return name, k, nil
+	}
+	return "", nil, nil
+}
+
+// manifests lists, relative to dir, every YAML file below it; a subdirectory with a kustomization file of its own
+// counts as one entry.
+func (v *View) manifests(dir, prefix string) []string {
+	var found []string
+	for _, entry := range v.list(path.Join(dir, prefix)) {
+		name, isDir := path.Join(prefix, entry), strings.HasSuffix(entry, "/")
+		switch {
+		case isDir && v.hasKustomization(path.Join(dir, name)):
+			found = append(found, name)
+		case isDir:
+			found = append(found, v.manifests(dir, name)...)
+		case path.Ext(name) == ".yaml" || path.Ext(name) == ".yml":
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+func (v *View) hasKustomization(dir string) bool {
+	return slices.ContainsFunc(konfig.RecognizedKustomizationFileNames(), func(base string) bool {
+		name := path.Join(dir, base)
+		v.closure.probe(v.tree, name)
+		n, ok := v.tree.nodes[name]
+		return ok && !n.dir
+	})
+}
+
+func (v *View) extend(k *types.Kustomization, dir string, parts *Parts) error {
+	if parts.TargetNamespace != "" {
+		k.Namespace = parts.TargetNamespace
+	}
+	if parts.NamePrefix != "" {
+		k.NamePrefix = parts.NamePrefix
+	}
+	if parts.NameSuffix != "" {
+		k.NameSuffix = parts.NameSuffix
+	}
+	if len(parts.BuildMetadata) > 0 {
+		k.BuildMetadata = parts.BuildMetadata
+	}
+	for _, patch := range parts.Patches {
+		k.Patches = append(k.Patches, types.Patch{Patch: patch.Patch, Target: patch.Target})
+	}
+	for _, image := range parts.Images {
+		k.Images = mergeImage(k.Images, image)
+	}
+	return v.addComponents(k, dir, parts)
+}
+
+// mergeImage overrides what the file says of an image by what the spec says of it, field by field.
+func mergeImage(images []types.Image, override types.Image) []types.Image {
+	at := slices.IndexFunc(images, func(image types.Image) bool { return image.Name == override.Name })
+	if at < 0 {
+		return append(images, override)
+	}
+	if override.NewName != "" {
+		images[at].NewName = override.NewName
+	}
+	if override.NewTag != "" {
+		images[at].NewTag = override.NewTag
+	}
+	if override.Digest != "" {
+		images[at].Digest = override.Digest
+	}
+	return images
+}
+
+func (v *View) addComponents(k *types.Kustomization, dir string, parts *Parts) error {
+	for _, component := range parts.Components {
+		if path.IsAbs(component) || isRemote(component) {
+			return specFault("spec.components: %q must be a directory of the same source, relative to spec.path", component)
+		}
+		local, err := v.locate(path.Join(root, dir, component))
+		if err != nil {
+			return specFault("spec.components: %q leaves the source", component)
+		}
+		v.closure.probe(v.tree, local)
+		switch {
+		case v.tree.isDir(local):
+		case parts.IgnoreMissingComponents:
+			continue
+		default:
+			return specFault("spec.components: the source has no directory %q; add it or set spec.ignoreMissingComponents", local)
+		}
+		k.Components = append(k.Components, component)
+	}
+	return nil
+}
+
+func specFault(format string, args ...any) *Fault {
+	return &Fault{Code: CodeBuild, Message: fmt.Sprintf(format, args...)}
+}
+
+// onlyDecoration reports that a file has nothing to decorate: kustomize would call it empty, Flux builds nothing of it.
+func onlyDecoration(k *types.Kustomization) bool {
+	return len(k.Resources) == 0 && len(k.Components) == 0 && len(k.Generators) == 0 &&
+		len(k.ConfigMapGenerator) == 0 && len(k.SecretGenerator) == 0 && len(k.HelmCharts) == 0
+}

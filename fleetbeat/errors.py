@@ -1,0 +1,167 @@
+"""Every error a run can end in, and what the user reads of it.
+
+Two roots: `Terminal` means that a person must change something (the condition `Stalled` becomes true and only a new
+generation, a new revision or a request starts another try); `Retryable` means that time or somebody else's change
+may help (the next try comes after `retryInterval` or a backoff). Each class names the reason of the `Ready`
+condition; its docstring is the default message. Messages never carry secret values.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FleetbeatError(Exception):
+    """Something went wrong."""
+
+    reason: ClassVar[str] = "Failed"
+
+    def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.retry_after = retry_after
+        """Seconds until the next try makes sense, where the other side said so; None leaves it to the interval."""
+        super().__init__(self.message)
+
+
+class Terminal(FleetbeatError):
+    """A person must change something before another try can succeed."""
+
+
+class Retryable(FleetbeatError):
+    """Another try may succeed."""
+
+
+# Sources
+
+
+class InvalidURL(Terminal):
+    """The URL is not one that this source kind can read."""
+
+    reason = "URLInvalid"
+
+
+class InvalidSpec(Terminal):
+    """The spec contradicts itself."""
+
+    reason = "ValidationFailed"
+
+
+class AuthenticationFailed(Retryable):
+    """The server refused the credentials."""
+
+    reason = "AuthenticationFailed"
+
+
+class GitOperationFailed(Retryable):
+    """The Git server could not be read."""
+
+    reason = "GitOperationFailed"
+
+
+class EmptyRepository(Retryable):
+    """The Git repository has no commit."""
+
+    reason = "EmptyGitRepository"
+
+
+class StorageFailed(Retryable):
+    """The artifact store could not be read or written."""
+
+    reason = "StorageOperationFailed"
+
+
+class ArchiveInvalid(Retryable):
+    """The archive is malformed or breaks a limit."""
+
+    reason = "ArchiveOperationFailed"
+
+
+class InvalidPath(Retryable):
+    """The path does not exist in the artifact or leaves it."""
+
+    reason = "InvalidPath"
+
+
+# Consumers
+
+
+class ArtifactFailed(Retryable):
+    """The source has no artifact that can be used."""
+
+    reason = "ArtifactFailed"
+
+
+class AccessDenied(Terminal):
+    """A reference crosses a namespace that it may not cross."""
+
+    reason = "AccessDenied"
+
+
+class BuildFailed(Retryable):
+    """The manifests could not be built."""
+
+    reason = "BuildFailed"
+
+
+class DependencyNotReady(Retryable):
+    """A dependency is not ready."""
+
+    reason = "DependencyNotReady"
+
+
+class ReconciliationFailed(Retryable):
+    """The cluster rejected the change."""
+
+    reason = "ReconciliationFailed"
+
+
+class HealthCheckFailed(Retryable):
+    """An object did not become healthy."""
+
+    reason = "HealthCheckFailed"
+
+
+class PruneFailed(Retryable):
+    """An object could not be deleted."""
+
+    reason = "PruneFailed"
+
+
+class InvalidExpression(Terminal):
+    """A CEL expression does not compile."""
+
+    reason = "InvalidCELExpression"
+
+
+class LedgerUnreadable(Retryable):
+    """The ledger on the target cluster cannot be read; nothing is applied or pruned without it."""
+
+    reason = "ReconciliationFailed"
+
+
+# The machinery itself
+
+
+class Rebuilding(Retryable):
+    """Redis was wiped, restarted or restored; the registry is being rebuilt from the hub."""
+
+    reason = "Progressing"
+
+
+class StateUnavailable(Retryable, ConnectionError):
+    """Redis cannot be reached."""
+
+    reason = "Progressing"
+
+
+class LostLease(Retryable):
+    """Another run took over; this one writes nothing more."""
+
+    reason = "Progressing"
+
+
+# The command line
+
+
+class CommandFailed(Terminal):
+    """The command could not do what was asked."""

@@ -1,0 +1,108 @@
+"""Writes one resource's status, or takes our finalizer off it, exactly when the live object is the one that was meant.
+
+Every write names the uid, so a status of a deleted resource never lands on its successor. No Redis here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from fleetbeat.api.kinds import Kind
+from fleetbeat.api.refs import Ref
+from fleetbeat.kube.client import JSON_PATCH, KubeClient
+from fleetbeat.kube.errors import Conflict, Invalid, NotFound
+
+log = logging.getLogger(__name__)
+
+FINALIZED = "$finalized"
+"""Key of a status that means: nothing keeps the resource from going away."""
+TRIES = 5
+"""A finalizer list that others change at the same moment is read again this often."""
+
+
+class StatusWriter:
+    """Writes statuses of the owned kinds to the hub. Thread-safe."""
+
+    def __init__(self, client: KubeClient, kinds: Mapping[str, Kind]) -> None:
+        self.client = client
+        self.kinds = kinds
+
+    def write(self, ref: str, uid: str, status: bytes) -> bool:
+        """Bring the live object to `status`; False when there is nobody to tell (gone, replaced, refused for good).
+
+        Raises KubeError when another try makes sense.
+        """
+        try:
+            name = Ref.parse(ref)
+            fields = msgspec.json.decode(status)
+        except ValueError as error:
+            log.error("%s: its status in the registry is malformed and is dropped: %s", ref, error)
+            return False
+        kind = self.kinds.get(name.kind)
+        if kind is None or not isinstance(fields, dict):
+            return False
+        if fields.get(FINALIZED):
+            return self._finalize(kind, name, uid)
+        return self._replace(kind, name, uid, fields)
+
+    def _replace(self, kind: Kind, ref: Ref, uid: str, status: dict[str, Any]) -> bool:
+        """`replace` of the uid is the precondition: the API server answers 409 when the live object has another."""
+        patch = [
+            {"op": "replace", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        path = kind.path(ref.namespace, ref.name, "status")
+        try:
+            self.client.patch(path, patch, JSON_PATCH, {"fieldManager": f"gotk-{kind.controller}"})
+        except NotFound:
+            return False
+        except Conflict:
+            return self._retry_unless_replaced(kind, ref, uid)
+        except Invalid as error:
+            log.error("%s: the API server refuses its status, which is dropped: %s", ref, error.message)
+            return False
+        return True
+
+    def _retry_unless_replaced(self, kind: Kind, ref: Ref, uid: str) -> bool:
+        """A conflict that is not about the uid (a writer came between) is the caller's to retry."""
+        live = self._read(kind, ref)
+        if live is None or live["metadata"]["uid"] != uid:
+            return False
+        raise Conflict(f"{ref}: its status was changed by somebody else at the same moment")
+
+    def _finalize(self, kind: Kind, ref: Ref, uid: str) -> bool:
+        for _ in range(TRIES):
+            live = self._read(kind, ref)
+            if live is None or live["metadata"]["uid"] != uid:
+                return False
+            meta = live["metadata"]
+            finalizers = meta.get("finalizers") or []
+            if kind.finalizer not in finalizers or not meta.get("deletionTimestamp"):
+                return False
+            try:
+                self._drop_finalizer(kind, ref, meta, [f for f in finalizers if f != kind.finalizer])
+            except NotFound:
+                return False
+            except (Conflict, Invalid):
+                continue
+            return True
+        raise Conflict(f"{ref}: its finalizers are changed all the time by somebody else")
+
+    def _drop_finalizer(self, kind: Kind, ref: Ref, meta: Mapping[str, Any], rest: list[str]) -> None:
+        patch = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
+            {"op": "replace", "path": "/metadata/finalizers", "value": rest},
+        ]
+        self.client.patch(
+            kind.path(ref.namespace, ref.name), patch, JSON_PATCH, {"fieldManager": f"gotk-{kind.controller}"}
+        )
+
+    def _read(self, kind: Kind, ref: Ref) -> dict[str, Any] | None:
+        try:
+            return self.client.get(kind.path(ref.namespace, ref.name))
+        except NotFound:
+            return None

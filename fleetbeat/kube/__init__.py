@@ -1,0 +1,1 @@
+"""Kubernetes: client, discovery, server-side apply, ledger, fingerprints, readiness, watches."""

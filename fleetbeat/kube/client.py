@@ -1,0 +1,273 @@
+"""Raw requests to one API server: bytes out, bytes in, typed errors.
+
+Owns connections (a urllib3 pool), retries, the breaker and request counts. Knows nothing of kinds: callers pass paths.
+Redirects are not followed, so that credentials never leave for another host. Every request has a timeout.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+import urllib3
+
+from fleetbeat.kube.breaker import Breaker
+from fleetbeat.kube.config import ClusterConfig
+from fleetbeat.kube.errors import KubeError, ServerError, TooManyRequests, Unreachable, from_response
+from fleetbeat.kube.explain import TIMEOUT, unauthorized, unreachable
+
+JSON = "application/json"
+APPLY = "application/apply-patch+yaml"  # JSON is YAML, so bodies stay JSON
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+POOL_SIZE = 16
+MAX_RESPONSE = 512 << 20
+"""Bytes; a tenant's API server must not be able to fill our memory."""
+RETRIES = 3
+CONNECT_TIMEOUT = 5.0
+LONGEST_PAUSE = 5.0
+"""Seconds that a Retry-After is honoured here; longer ones are the caller's to schedule."""
+
+Params = Mapping[str, str | int | bool]
+Body = bytes | Mapping[str, Any] | Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer below 400."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        """The decoded body."""
+        return orjson.loads(self.body)
+
+
+class KubeClient:
+    """One account on one API server. Thread-safe; `impersonate` gives other accounts over the same connections."""
+
+    def __init__(self, config: ClusterConfig, timeout: float = 30.0, pool_size: int = POOL_SIZE) -> None:
+        self.config = config
+        self.timeout = timeout
+        """Seconds that one request may take to answer, unless it says otherwise."""
+        self.stats: Counter[tuple[str, str]] = Counter()
+        """Requests sent so far by (verb, resource), such as ("PATCH", "configmaps"); shared by impersonations."""
+        self._stats_lock = threading.Lock()
+        self._breaker = Breaker()
+        self._pool = _pool(config, pool_size)
+        self._account: tuple[tuple[str, str], ...] = ()
+
+    def impersonate(self, user: str, groups: Sequence[str] = ()) -> KubeClient:
+        """The same connections, breaker and counts, acting as `user`.
+
+        Without groups the API server gives service accounts theirs.
+        """
+        other = object.__new__(KubeClient)
+        other.__dict__.update(self.__dict__)
+        other._account = (("Impersonate-User", user), *(("Impersonate-Group", group) for group in groups))
+        return other
+
+    @property
+    def user(self) -> str:
+        """The impersonated user, "" when acting as the configured account."""
+        return self._account[0][1] if self._account else ""
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        params: Params | None = None,
+        body: Body | None = None,
+        content_type: str | None = None,
+        accept: str | None = None,
+        timeout: float | None = None,
+    ) -> bytes:
+        """One request; returns the body. Raises a KubeError subclass. A body that is not bytes is sent as JSON."""
+        return self.send(method, path, params, body, content_type, accept, timeout).body
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        params: Params | None = None,
+        body: Body | None = None,
+        content_type: str | None = None,
+        accept: str | None = None,
+        timeout: float | None = None,
+    ) -> Response:
+        """As `request`, with the status code: a PATCH that created its object answers 201."""
+        url = f"{self.config.server}{path}?{_query(params)}" if params else f"{self.config.server}{path}"
+        payload = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
+        headers = self._headers(accept or JSON, content_type or (JSON if payload is not None else None))
+        again = method == "GET" or content_type == APPLY
+        for attempt in range(1, RETRIES + 1):
+            try:
+                return self._once(method, path, url, payload, headers, timeout or self.timeout)
+            except (TooManyRequests, ServerError, Unreachable) as error:
+                pause = _pause(error, attempt, again)
+                if pause is None:
+                    raise
+                time.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    def get(self, path: str, params: Params | None = None, *, timeout: float | None = None) -> dict[str, Any]:
+        """One decoded object."""
+        return self._json("GET", path, params, timeout=timeout)
+
+    def list(self, path: str, params: Params | None = None, *, timeout: float | None = None) -> dict[str, Any]:
+        """One decoded list object; the items are under `items`, without apiVersion and kind."""
+        return self._json("GET", path, params, timeout=timeout)
+
+    def create(self, path: str, obj: Body, params: Params | None = None) -> dict[str, Any]:
+        """POST to a collection; raises Conflict when the object exists."""
+        return self._json("POST", path, params, obj)
+
+    def update(self, path: str, obj: Body, params: Params | None = None) -> dict[str, Any]:
+        """PUT a whole object; raises Conflict when its resourceVersion is not the live one."""
+        return self._json("PUT", path, params, obj)
+
+    def patch(self, path: str, patch: Body, content_type: str = MERGE, params: Params | None = None) -> dict[str, Any]:
+        """Merge patch, or JSON patch with `content_type=JSON_PATCH`."""
+        return self._json("PATCH", path, params, patch, content_type)
+
+    def apply(
+        self, path: str, obj: Body, field_manager: str, *, force: bool = True, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Server-side apply of one object."""
+        params: dict[str, str | int | bool] = {"fieldManager": field_manager, "force": force}
+        if dry_run:
+            params["dryRun"] = "All"
+        return self._json("PATCH", path, params, obj, APPLY)
+
+    def delete(self, path: str, *, uid: str = "", resource_version: str = "", propagation: str = "Background") -> None:
+        """Delete, under preconditions where given (raises Conflict when they do not hold); NotFound is raised too."""
+        options: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
+        preconditions = {"uid": uid, "resourceVersion": resource_version}
+        options["preconditions"] = {key: value for key, value in preconditions.items() if value}
+        self.request("DELETE", path, body=options)
+
+    def close(self) -> None:
+        """Close idle connections; running requests end by themselves."""
+        self._pool.clear()
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        params: Params | None = None,
+        body: Body | None = None,
+        content_type: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, Any]:
+        answer: dict[str, Any] = orjson.loads(self.request(method, path, params, body, content_type, None, timeout))
+        return answer
+
+    def _headers(self, accept: str, content_type: str | None) -> urllib3.HTTPHeaderDict:
+        headers = urllib3.HTTPHeaderDict(self.config.auth_headers())
+        headers["Accept"] = accept
+        headers["User-Agent"] = "fleetbeat"
+        if content_type:
+            headers["Content-Type"] = content_type
+        for name, value in self._account:
+            headers.add(name, value)
+        return headers
+
+    def _once(
+        self, method: str, path: str, url: str, payload: bytes | None, headers: urllib3.HTTPHeaderDict, timeout: float
+    ) -> Response:
+        refused = self._breaker.refuses()
+        if refused is not None:
+            message, left = refused
+            raise Unreachable(f"{message}; next try in {left:.0f}s", retry_after=left)
+        self._count(method, path)
+        try:
+            answer = self._pool.request(
+                method,
+                url,
+                body=payload,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=min(timeout, CONNECT_TIMEOUT), read=timeout),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+            body = _read(answer)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            problem = unreachable(self.config, error)
+            self._breaker.failed(problem.message)
+            raise problem from error
+        self._breaker.answered()
+        if answer.status < 300:
+            return Response(answer.status, body)
+        raise self._error(answer.status, body, answer.headers.get("Retry-After"))
+
+    def _error(self, status: int, body: bytes, retry_after: str | None) -> KubeError:
+        after = float(retry_after) if retry_after and retry_after.isdigit() else None
+        return unauthorized(self.config, body) if status == 401 else from_response(status, body, after)
+
+    def _count(self, method: str, path: str) -> None:
+        key = (method, resource_of(path))
+        with self._stats_lock:
+            self.stats[key] += 1
+
+
+def resource_of(path: str) -> str:
+    """The plural (and subresource) that an API path names: `/api/v1/namespaces/a/pods/b/status` → `pods/status`."""
+    parts = path.strip("/").split("/")
+    parts = parts[2:] if parts[0] == "api" else parts[3:]
+    if len(parts) > 2 and parts[0] == "namespaces":
+        parts = parts[2:]
+    return "/".join(parts[:1] + parts[2:])
+
+
+def _read(answer: urllib3.BaseHTTPResponse) -> bytes:
+    try:
+        body = answer.read(MAX_RESPONSE + 1)
+        if len(body) > MAX_RESPONSE:
+            raise urllib3.exceptions.HTTPError(f"the answer is larger than {MAX_RESPONSE >> 20} MiB")
+        answer.drain_conn()
+    except BaseException:
+        answer.close()
+        raise
+    answer.release_conn()
+    return body
+
+
+def _query(params: Params) -> str:
+    return urlencode({k: str(v).lower() if isinstance(v, bool) else v for k, v in params.items()})
+
+
+def _pause(error: KubeError, attempt: int, idempotent: bool) -> float | None:
+    """Seconds until another try of this request makes sense; None when it does not."""
+    refused = isinstance(error, TooManyRequests) or error.status == 503
+    worthwhile = refused or (idempotent and (isinstance(error, Unreachable) or error.status in (500, 502, 504)))
+    waited = isinstance(error, Unreachable) and (error.status_reason == TIMEOUT or error.retry_after is not None)
+    if attempt == RETRIES or not worthwhile or waited:
+        return None
+    if error.retry_after is not None and error.retry_after > LONGEST_PAUSE:
+        return None
+    return max(error.retry_after or 0.0, 0.1 * 3.0 ** (attempt - 1)) * random.uniform(1.0, 1.3)  # noqa: S311 - jitter
+
+
+def _pool(config: ClusterConfig, size: int) -> urllib3.PoolManager:
+    options: dict[str, Any] = {"maxsize": size, "block": False, "num_pools": 2}
+    context = config.ssl_context
+    if context is not None:
+        options["ssl_context"] = context
+        if config.insecure:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+            options |= {"cert_reqs": "CERT_NONE", "assert_hostname": False}
+        if config.tls_server_name:
+            options |= {"server_hostname": config.tls_server_name, "assert_hostname": config.tls_server_name}
+    if config.proxy_url:
+        return urllib3.ProxyManager(config.proxy_url, **options)
+    return urllib3.PoolManager(**options)

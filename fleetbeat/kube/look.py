@@ -1,0 +1,204 @@
+"""One object before the first write of its stage: is it new, changed, as it should be, to be left alone, or refused.
+
+Owns the dry run and the decision; writes nothing. Every refusal becomes a sentence naming the object.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from time import monotonic, sleep
+from typing import Any
+
+from fleetbeat.kube import drift, managers, marks
+from fleetbeat.kube.client import APPLY, Params, Response
+from fleetbeat.kube.desired import Desired, redact
+from fleetbeat.kube.errors import Conflict, Invalid, KubeError, NotFound
+from fleetbeat.kube.ledger import LedgerEntry
+from fleetbeat.kube.metadata import Live, get_metadata
+from fleetbeat.kube.options import ApplyOptions
+from fleetbeat.kube.target import Target
+
+_NEVER_FORCED = ("CustomResourceDefinition", "Namespace")
+"""Made anew they would take everything in them along: `spec.force` does not reach them, their own annotation does."""
+_TRIES = 4
+_IMMUTABLE = re.compile(r"\bimmutable\b", re.IGNORECASE)
+
+PARAMS: Params = {"fieldManager": marks.MANAGER, "force": True}
+DRY_RUN: Params = {**PARAMS, "dryRun": "All"}
+
+
+class Verdict(Enum):
+    """What is to be done with an object."""
+
+    SKIP = "skip"
+    KEEP = "keep"
+    WRITE = "write"
+    RECREATE = "recreate"
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The outcome of a look. `refusal` is set when the API server rejects the object."""
+
+    desired: Desired
+    verdict: Verdict
+    live: Live | None = None
+    """The object as it is, where known; fingerprint included."""
+    drift: tuple[str, ...] = ()
+    takeover: bool = False
+    """Fields of kubectl and the like must become ours first."""
+    rv: str = ""
+    """resourceVersion of the live object when it was dry-run, "" when it does not exist."""
+    refusal: str = ""
+
+
+def look(
+    target: Target,
+    desired: Desired,
+    entry: LedgerEntry | None,
+    live: Live | None,
+    options: ApplyOptions,
+    patience: float = 0.0,
+) -> Looked:
+    """Dry-run `desired` and decide. `entry`: what the ledger knows; `live`: metadata, where it was read already.
+
+    patience: seconds that a 404 is taken for a kind that is about to appear.
+
+    Raises KubeError only when the cluster cannot be reached; refusals are part of the answer.
+    """
+    if marks.ignored(desired.metadata):
+        return Looked(desired, Verdict.SKIP, live)
+    try:
+        answer = _dry_run(target, desired, patience)
+    except KubeError as error:
+        if error.status in (0, 401):
+            raise  # no object's fault
+        return _refused(target, desired, error, options)
+    if answer.status == 201:
+        gone = ("deleted",) if entry is not None and entry.uid else ()
+        return Looked(desired, Verdict.WRITE, drift=gone)
+    wanted = answer.json()
+    if marks.ignored(wanted["metadata"]) or marks.once(desired.metadata):
+        return Looked(desired, Verdict.SKIP, live)
+    known = entry is not None and entry.digest == desired.digest
+    return _compare(target, desired, wanted, live, options) if known else _change(desired, wanted, options)
+
+
+def _change(desired: Desired, wanted: Mapping[str, Any], options: ApplyOptions) -> Looked:
+    """Our own intent is new, so it is written in any case."""
+    metadata = wanted["metadata"]
+    takeover = not _merges(desired, wanted) and managers.takeover_patch(wanted, options.overridden) is not None
+    return Looked(desired, Verdict.WRITE, takeover=takeover, rv=metadata["resourceVersion"])
+
+
+def _compare(
+    target: Target, desired: Desired, wanted: Mapping[str, Any], live: Live | None, options: ApplyOptions
+) -> Looked:
+    """Our intent is as before and somebody touched the object: was it innocent."""
+    try:
+        there, wanted = _same_moment(target, desired, wanted)
+    except NotFound:
+        return Looked(desired, Verdict.WRITE, drift=("deleted",))
+    if marks.ignored(there["metadata"]):
+        return Looked(desired, Verdict.SKIP, live)
+    merge = _merges(desired, there)
+    found = drift.find(there, wanted, options.overridden, merge=merge)
+    rv = there["metadata"]["resourceVersion"]
+    if not found:
+        return Looked(desired, Verdict.KEEP, _same_version(target, desired, live, rv), rv=rv)
+    takeover = not merge and managers.takeover_patch(there, options.overridden) is not None
+    return Looked(desired, Verdict.WRITE, live, drift=found, takeover=takeover, rv=rv)
+
+
+def _same_moment(
+    target: Target, desired: Desired, wanted: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The live object and the dry-run answer made from that very version of it; controllers write in between.
+
+    Where they never rest, the pair of different versions is the answer: at worst it causes an apply that changes nothing.
+    """
+    there = target.writer.get(desired.path)
+    for _ in range(_TRIES):
+        if wanted["metadata"].get("resourceVersion") == there["metadata"]["resourceVersion"]:
+            break
+        wanted = _dry_run(target, desired, 0.0).json()
+        there = target.writer.get(desired.path)
+    return there, wanted
+
+
+def _merges(desired: Desired, there: Mapping[str, Any]) -> bool:
+    return marks.merges(desired.metadata) or marks.merges(there["metadata"])
+
+
+def _same_version(target: Target, desired: Desired, live: Live | None, rv: str) -> Live | None:
+    """Metadata of exactly the version that was judged; None when the object moves too fast, and is looked at again."""
+    if live is None or live.rv != rv:
+        live = get_metadata(target.client, desired.resource, desired.id.namespace, desired.id.name)
+    return live if live is not None and live.rv == rv else None
+
+
+def _dry_run(target: Target, desired: Desired, patience: float) -> Response:
+    deadline = monotonic() + patience
+    pause = 0.05
+    while True:
+        try:
+            return target.writer.send("PATCH", desired.path, DRY_RUN, desired.body, APPLY)
+        except NotFound as error:
+            if monotonic() > deadline or "namespaces" in error.message:
+                raise
+        sleep(pause)
+        pause = min(pause * 2, 0.5)
+
+
+def _refused(target: Target, desired: Desired, error: KubeError, options: ApplyOptions) -> Looked:
+    refusal = describe(desired, error)
+    if not _cannot_change(error):
+        return Looked(desired, Verdict.KEEP, refusal=refusal)
+    live = get_metadata(target.client, desired.resource, desired.id.namespace, desired.id.name)
+    if live is None or not _may_recreate(desired, live, options):
+        return Looked(desired, Verdict.KEEP, refusal=refusal)
+    other = marks.owned_by_another(live.labels, options.owner, options.hub_id)
+    if other:
+        return Looked(desired, Verdict.KEEP, refusal=f"{refusal}; not recreated because it belongs to {other}")
+    problem = _invalid_as_new(target, desired)
+    if problem:
+        return Looked(desired, Verdict.KEEP, refusal=problem)
+    return Looked(desired, Verdict.RECREATE, live, rv=live.rv)
+
+
+def _cannot_change(error: KubeError) -> bool:
+    """Whether the change itself is refused. A lost race is a conflict too, and passes by itself."""
+    if isinstance(error, Conflict) and "has been modified" in error.message:
+        return False
+    return isinstance(error, (Invalid, Conflict)) or bool(_IMMUTABLE.search(error.message))
+
+
+def _may_recreate(desired: Desired, live: Live, options: ApplyOptions) -> bool:
+    if marks.forced(desired.metadata) or marks.forced({"labels": live.labels, "annotations": live.annotations}):
+        return True
+    return options.force and desired.id.kind not in _NEVER_FORCED
+
+
+def _invalid_as_new(target: Target, desired: Desired) -> str:
+    """Why the API server would refuse to create the object, "" when it would not: only then is the old one deleted.
+
+    A dry-run create of an existing name validates first, and answers AlreadyExists only to what it would accept.
+    """
+    try:
+        collection = desired.resource.path(desired.id.namespace)
+        target.writer.create(collection, desired.body, {"dryRun": "All", "fieldManager": marks.MANAGER})
+    except Conflict:
+        return ""
+    except KubeError as error:
+        return "" if "already allocated" in error.message else describe(desired, error)
+    return ""
+
+
+def describe(desired: Desired, error: KubeError, doing: str = "dry-run") -> str:
+    """`Deployment/apps/web dry-run failed (Invalid): …`."""
+    reason = f" ({error.status_reason})" if error.status_reason else ""
+    message = redact(error.message, desired.body, desired.id.kind)
+    return f"{desired.id} {doing} failed{reason}: {message}"

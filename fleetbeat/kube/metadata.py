@@ -1,0 +1,159 @@
+"""Metadata-only reads: what sweeps, watches and pruning look at. Microseconds an object, and never anybody's data.
+
+Owns the wire types of PartialObjectMetadata and `Live`. Reads go through Fleetbeat's own account.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fleetbeat.api.refs import ObjectId
+from fleetbeat.kube import pool
+from fleetbeat.kube.client import KubeClient
+from fleetbeat.kube.discovery import Resource
+from fleetbeat.kube.errors import NoMatch, NotFound
+from fleetbeat.kube.fingerprint import ManagedFields, fingerprint
+
+if TYPE_CHECKING:
+    from fleetbeat.kube.ledger import LedgerEntry
+    from fleetbeat.kube.target import Target
+
+ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+ACCEPT_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+PAGE = 5000
+"""Objects per answer: bounds the memory of one LIST at about 7 MB."""
+COLLECT_FROM = 200_000
+"""Bytes from which decoding runs with the garbage collector paused; it would walk the young objects again and again."""
+
+
+class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
+    """The fields of metadata that we use."""
+
+    name: str
+    uid: str = ""
+    namespace: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    managed_fields: list[ManagedFields] = []
+
+
+class Partial(msgspec.Struct, frozen=True, rename="camel"):
+    """PartialObjectMetadata; also decodes whole objects."""
+
+    metadata: ObjectMeta
+
+
+class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
+    resource_version: str = ""
+    cont: str = msgspec.field(name="continue", default="")
+
+
+class PartialList(msgspec.Struct, frozen=True):
+    """PartialObjectMetadataList."""
+
+    metadata: _ListMeta
+    items: list[Partial]
+
+
+decode_partial = msgspec.json.Decoder(Partial).decode
+decode_list = msgspec.json.Decoder(PartialList).decode
+
+
+class Live(msgspec.Struct, frozen=True):
+    """One object as it is on the cluster, without its content."""
+
+    uid: str
+    rv: str
+    fingerprint: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    deleting: bool
+
+    @classmethod
+    def of(cls, meta: ObjectMeta) -> Live:
+        """From decoded metadata."""
+        return cls(
+            meta.uid,
+            meta.resource_version,
+            fingerprint(meta.uid, meta.generation, meta.managed_fields),
+            meta.labels,
+            meta.annotations,
+            meta.deletion_timestamp is not None,
+        )
+
+
+def list_metadata(target: Target, resource: Resource, selector: str = "", namespace: str = "") -> dict[ObjectId, Live]:
+    """All objects of one kind that `selector` (a label selector) matches, in one consistent LIST.
+
+    Reads what is committed, not what a watch cache may lag behind: a fingerprint from before our own write would look
+    like drift. Raises KubeError.
+    """
+    found: dict[ObjectId, Live] = {}
+    params: dict[str, str | int | bool] = {"limit": PAGE}
+    if selector:
+        params["labelSelector"] = selector
+    while True:
+        body = target.client.request("GET", resource.path(namespace), params, accept=ACCEPT_LIST)
+        with _no_collection(len(body)):
+            page = decode_list(body)
+            for item in page.items:
+                meta = item.metadata
+                found[ObjectId(resource.group, resource.kind, meta.namespace, meta.name)] = Live.of(meta)
+        if not page.metadata.cont:
+            return found
+        params["continue"] = page.metadata.cont
+
+
+def get_metadata(client: KubeClient, resource: Resource, namespace: str, name: str) -> Live | None:
+    """One object, None when it does not exist. Raises KubeError."""
+    try:
+        body = client.request("GET", resource.path(namespace, name), accept=ACCEPT)
+    except NotFound:
+        return None
+    return Live.of(decode_partial(body).metadata)
+
+
+def still_there(target: Target, entries: Mapping[ObjectId, LedgerEntry]) -> list[ObjectId]:
+    """Those of `entries` that exist as the object the ledger names; one that was made anew by others is not it."""
+
+    def exists(oid: ObjectId) -> bool:
+        entry = entries[oid]
+        try:
+            resource = find_resource(target, oid, entry.version)
+        except NoMatch:
+            return not target.discovery.certain(oid.group)
+        if resource.namespaced != bool(oid.namespace):
+            return False  # the path would lead to another object
+        live = get_metadata(target.client, resource, oid.namespace, oid.name)
+        return live is not None and (not entry.uid or live.uid == entry.uid)
+
+    ids = list(entries)
+    return [oid for oid, there in zip(ids, pool.run_all(exists, ids), strict=True) if there]
+
+
+def find_resource(target: Target, oid: ObjectId, version: str) -> Resource:
+    """The resource of an object known by its id: in its version, else in whichever is served now. Raises NoMatch."""
+    try:
+        return target.discovery.resource(oid.group, version, oid.kind)
+    except NoMatch:
+        return target.discovery.resource(oid.group, "", oid.kind)
+
+
+@contextmanager
+def _no_collection(size: int) -> Iterator[None]:
+    if size < COLLECT_FROM or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -1,0 +1,1 @@
+"""The pipelines: each a literal list of steps."""

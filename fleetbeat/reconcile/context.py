@@ -1,0 +1,89 @@
+"""What a worker process holds for all of its runs: connections, caches, clients. Made once, lazily, after any fork."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from pathlib import Path
+
+from fleetbeat.artifacts.cache import DigestCache
+from fleetbeat.artifacts.settings import CacheSettings, StoreSettings
+from fleetbeat.artifacts.store import ArtifactStore
+from fleetbeat.kube.client import KubeClient
+from fleetbeat.kube.config import ClusterConfig
+from fleetbeat.reconcile.lease import Heartbeat
+from fleetbeat.reconcile.targets import Targets
+from fleetbeat.render.cache import RenderCache
+from fleetbeat.render.engine import Engine
+from fleetbeat.settings import Settings
+from fleetbeat.state import State
+
+
+def hub_config(settings: Settings) -> ClusterConfig:
+    """How this process reaches the hub: its kubeconfig, else the Pod's service account."""
+    if settings.kubeconfig is not None:
+        return ClusterConfig.from_kubeconfig(settings.kubeconfig, trusted=True)
+    return ClusterConfig.in_cluster()
+
+
+class Context:
+    """Everything a run may use. Parts are made at their first use, so a source worker never starts an engine."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.heartbeat = Heartbeat()
+        self._lock = threading.RLock()
+
+    @cached_property
+    def state(self) -> State:
+        """Redis."""
+        return State(self.settings.redis_url)
+
+    @cached_property
+    def caches(self) -> CacheSettings:
+        """How much disk the caches may take."""
+        return CacheSettings.from_env()
+
+    @cached_property
+    def store(self) -> ArtifactStore:
+        """S3, behind the cache on disk."""
+        return ArtifactStore(
+            StoreSettings.from_env(), DigestCache(self.directory("artifacts"), self.caches.artifact_bytes)
+        )
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The child process that renders."""
+        return Engine()
+
+    @cached_property
+    def renders(self) -> RenderCache:
+        """Renders on disk, in their form before substitution."""
+        return RenderCache(self.directory("renders"))
+
+    @cached_property
+    def hub(self) -> KubeClient:
+        """The hub's API server, under Fleetbeat's own account."""
+        return KubeClient(hub_config(self.settings))
+
+    @cached_property
+    def targets(self) -> Targets:
+        """The clusters that this process applies to."""
+        return Targets(self.hub)
+
+    @cached_property
+    def hub_id(self) -> str:
+        """Whose objects these are: the uid of the hub's kube-system namespace."""
+        uid: str = self.hub.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
+        return uid
+
+    def directory(self, name: str) -> Path:
+        """A folder of this process's cache."""
+        path = self.settings.cache / name
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return path
+
+    def close(self) -> None:
+        """Stop what was started; connections close with the process."""
+        if "engine" in self.__dict__:
+            self.engine.close()

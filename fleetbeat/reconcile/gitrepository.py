@@ -1,0 +1,222 @@
+"""The GitRepository pipeline: from a ref of a Git server to an artifact that everybody can read.
+
+An unchanged ref costs one round trip to the server. A run publishes its artifact, pokes all dependents, then finishes,
+so that a crash in between only repeats. Whatever goes wrong, the last good artifact stays published.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from fleetbeat.api.conditions import remove_condition
+from fleetbeat.api.decode import decode_spec
+from fleetbeat.api.kinds import KINDS
+from fleetbeat.api.meta import parse_duration
+from fleetbeat.api.source import GitRepositorySpec, GitRepositoryStatus
+from fleetbeat.artifacts.archive import Archive
+from fleetbeat.artifacts.store import Source
+from fleetbeat.errors import AuthenticationFailed, FleetbeatError, StorageFailed
+from fleetbeat.kube.errors import NotFound
+from fleetbeat.reconcile.outcome import Outcome, short_revision
+from fleetbeat.reconcile.run import Pipeline, Work
+from fleetbeat.reconcile.status import now_text
+from fleetbeat.sources.credentials import HttpCredentials, git_http_credentials
+from fleetbeat.sources.git import Deadline, GitResult, Observed, fetch
+
+FENCE_KEY = "fleetbeat.io/fence"
+"""In `status.artifact.metadata`: which run made the artifact. It outlives Redis and orders artifacts of one source."""
+BACKOFF_FIRST, BACKOFF_LAST = 5.0, 900.0
+"""Backoff of a failing source, seconds: doubles from the first to the last."""
+
+Artifact = dict[str, Any]
+"""`status.artifact` as JSON."""
+
+
+@dataclass
+class GitWork(Work[GitRepositorySpec]):
+    """What the steps of this pipeline leave for each other."""
+
+    credentials: HttpCredentials | None = None
+    fetched: GitResult | None = None
+    artifact: Artifact | None = None
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that the fetch may take."""
+        return parse_duration(self.spec.timeout or "60s")
+
+    @property
+    def source(self) -> Source:
+        """Whose artifacts these are."""
+        return Source(self.ref.kind, self.ref.namespace, self.ref.name, self.uid)
+
+    @property
+    def previous(self) -> Artifact | None:
+        """The artifact of an earlier run."""
+        return self.old.get("artifact")
+
+    def key(self, artifact: Artifact) -> str:
+        """Where an artifact of this source lies in S3."""
+        return self.ctx.store.key(self.source, artifact["path"].rpartition("/")[2], artifact["digest"])
+
+
+def finalise(work: GitWork) -> Outcome | None:
+    """A deleted source takes its artifacts along."""
+    if not work.deleting:
+        return None
+    work.ctx.store.delete_all(work.source)
+    return Outcome(summary="Finalized", finalized=True)
+
+
+def read_spec(work: GitWork) -> Outcome | None:
+    """The decoded spec."""
+    work.decoded = decode_spec(KINDS["GitRepository"], work.obj)
+    return Outcome(summary="suspended") if work.spec.suspend else None
+
+
+def read_credentials(work: GitWork) -> Outcome | None:
+    """The Secret of `spec.secretRef`, read from the hub for this run only."""
+    if work.spec.secret_ref is None:
+        return None
+    name = f"{work.ref.namespace}/{work.spec.secret_ref.name}"
+    try:
+        data = work.ctx.targets.reader.secret(work.ref.namespace, work.spec.secret_ref.name)
+    except NotFound as error:
+        raise AuthenticationFailed(f"spec.secretRef: Secret {name} not found") from error
+    work.credentials = git_http_credentials(data, name)
+    return None
+
+
+def fetch_commit(work: GitWork) -> Outcome | None:
+    """Ask the server; an unchanged revision whose artifact is still stored ends the run."""
+    caches = work.ctx.caches
+    work.fetched = fetched = fetch(
+        work.spec,
+        work.credentials,
+        _observed(work),
+        work.ctx.directory("git"),
+        Deadline.after(work.timeout),
+        cache_bytes=caches.git_bytes,
+    )
+    if fetched.archive is not None:
+        return None
+    work.artifact = work.previous
+    _publish(work)
+    return _ready(work, "unchanged")
+
+
+def _observed(work: GitWork) -> Observed | None:
+    """What the stored artifact was made of; None when its object is gone and must be made again."""
+    previous = work.previous
+    if previous is None or not work.ctx.store.exists(work.key(previous), previous.get("size")):
+        return None
+    return Observed.of(msgspec.convert(work.old, GitRepositoryStatus))
+
+
+def store_artifact(work: GitWork) -> Outcome | None:
+    """The commit's tree as a reproducible archive, straight from the object store into S3."""
+    fetched = work.fetched
+    if fetched is None or fetched.archive is None:
+        raise AssertionError("store_artifact runs after fetch_commit")
+    with closing(fetched.archive) as archive:
+        work.lease.check()
+        work.ctx.store.put(work.source, fetched.filename, archive.file, archive.digest, archive.size)
+        work.artifact = _artifact(work, fetched, archive)
+    if work.artifact["metadata"][FENCE_KEY] == str(work.fence):
+        metadata = {"revision": fetched.revision, "digest": archive.digest}
+        work.event("NewArtifact", f"stored artifact for commit '{fetched.subject}'", metadata=metadata)
+    return None
+
+
+def _artifact(work: GitWork, fetched: GitResult, archive: Archive) -> Artifact:
+    """`status.artifact`; one that was merely stored again keeps its time and its fence."""
+    previous = work.previous or {}
+    same = (previous.get("digest"), previous.get("revision")) == (archive.digest, fetched.revision)
+    path = f"{work.source.path}/{fetched.filename}"
+    return {
+        "path": path,
+        "url": f"{work.ctx.settings.artifact_url}/artifacts/{path}",
+        "revision": fetched.revision,
+        "digest": archive.digest,
+        "size": archive.size,
+        "lastUpdateTime": previous["lastUpdateTime"] if same else now_text(),
+        "metadata": {FENCE_KEY: _fence(previous) if same else str(work.fence)},
+    }
+
+
+def _fence(artifact: Artifact) -> str:
+    return str((artifact.get("metadata") or {}).get(FENCE_KEY, "0"))
+
+
+def publish(work: GitWork) -> Outcome | None:
+    """Tell everybody who depends on this source, then finish."""
+    _publish(work)
+    _collect(work)
+    return _ready(work, "new artifact")
+
+
+def _publish(work: GitWork) -> None:
+    """Dependents are poked when the artifact moved, or when this epoch did not know it yet."""
+    artifact = work.artifact
+    if artifact is None:
+        return
+    record = artifact | {"fence": int(_fence(artifact)), "uid": work.uid, "key": work.key(artifact)}
+    encoded = msgspec.json.encode(record)
+    if work.ctx.state.artifact(str(work.ref)) == encoded:
+        return
+    work.lease.check()
+    if work.ctx.state.publish_artifact(str(work.ref), encoded):
+        work.ctx.state.poke_dependents(str(work.ref), f"{work.ref} {artifact['revision']}", urgent=True)
+
+
+def _collect(work: GitWork) -> None:
+    """Old artifacts go; a failure to remove one is worth a line in the object's events, not a failed run."""
+    keep = {work.key(artifact) for artifact in (work.artifact, work.previous) if artifact}
+    try:
+        work.ctx.store.collect(work.source, keep)
+    except FleetbeatError as error:
+        work.event("GarbageCollectionFailed", error.message, warning=True, trace=True)
+
+
+def _ready(work: GitWork, what: str) -> Outcome:
+    revision = (work.artifact or {}).get("revision", "")
+    attempt = work.attempt
+    message = f"stored artifact for revision '{revision}'"
+    status = attempt.ready(
+        "Succeeded",
+        message,
+        artifact=work.artifact,
+        observedIgnore=work.spec.ignore,
+        observedSparseCheckout=list(work.spec.sparse_checkout) or None,
+    )
+    attempt.condition(status, "ArtifactInStorage", "True", "Succeeded", message)
+    for kind in ("FetchFailed", "StorageOperationFailed"):
+        remove_condition(status["conditions"], kind)
+    return Outcome(summary=f"Ready {short_revision(revision)} {what}", status=status, memo={})
+
+
+def fail(work: GitWork, error: FleetbeatError) -> Outcome:
+    """A failed attempt: the last good artifact stays, the next try comes after a growing pause."""
+    if work.artifact is None and work.previous is not None:
+        work.artifact = work.previous
+        _publish(work)
+    attempt = work.attempt
+    status = attempt.failed(error)
+    kind = "StorageOperationFailed" if isinstance(error, StorageFailed) else "FetchFailed"
+    attempt.condition(status, kind, "True", error.reason, error.message)
+    work.event(error.reason, error.message, warning=True)
+    failures = int(work.memo.get("failures", 0)) + 1
+    pause = error.retry_after or min(BACKOFF_FIRST * 2 ** min(failures - 1, 10), BACKOFF_LAST)
+    return Outcome(f"{error.reason}: {error.message}", status, {"failures": failures}, next_in=pause, error=error)
+
+
+PIPELINE = Pipeline(
+    work=GitWork,
+    steps=(finalise, read_spec, read_credentials, fetch_commit, store_artifact, publish),
+    on_error=fail,
+)
+"""What a run of a GitRepository does."""

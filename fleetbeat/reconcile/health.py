@@ -1,0 +1,97 @@
+"""Readiness of what a Kustomization applied, asked once and not waited for.
+
+Owns which objects count, how they are read (one LIST per kind where there are many) and how a failure is told. The wait
+itself is a state in the due-set: the pipeline returns, and the observer or a backoff brings it back.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fleetbeat.api.refs import ObjectId
+from fleetbeat.kube.errors import NoMatch, NotFound
+from fleetbeat.kube.readiness import Health, State, assess
+from fleetbeat.kube.target import Target
+
+Wanted = Mapping[ObjectId, str]
+"""id → API version (without its group)."""
+
+LIST_FROM = 4
+"""From this many objects of one kind and namespace on, one LIST is cheaper than a GET each."""
+
+ALWAYS_CURRENT = frozenset(
+    ("", kind) for kind in ("ConfigMap", "Secret", "ServiceAccount", "LimitRange", "ResourceQuota", "Endpoints")
+) | frozenset(
+    ("rbac.authorization.k8s.io", kind) for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+)
+"""Kinds that are current by existing; what was just applied exists."""
+
+
+def first_look_delay(attempt: int) -> float:
+    """Seconds until the next look at objects that are not ready: the observer usually comes first."""
+    return min(0.5 * 1.6**attempt, 15.0)
+
+
+def unsettled(target: Target, wanted: Wanted, selector: str) -> dict[ObjectId, Health]:
+    """The health of every wanted object that is not current; `selector` selects them by label where many are listed."""
+    groups: dict[tuple[str, str, str], list[ObjectId]] = defaultdict(list)
+    for oid, version in wanted.items():
+        if (oid.group, oid.kind) not in ALWAYS_CURRENT:
+            groups[oid.group, version, oid.kind].append(oid)
+    found: dict[ObjectId, Health] = {}
+    for (group, version, kind), ids in groups.items():
+        found.update(_assess_kind(target, group, version, kind, ids, selector))
+    return {oid: health for oid, health in found.items() if health.state is not State.CURRENT}
+
+
+def describe(waiting: Mapping[ObjectId, Health]) -> str:
+    """`Deployment/web/app status: 'InProgress': 0 of 1 updated; …`, at most five."""
+    parts = [f"{oid} status: '{h.state.value}'" + (f": {h.message}" if h.message else "") for oid, h in waiting.items()]
+    more = f"; and {len(parts) - 5} more" if len(parts) > 5 else ""
+    return "; ".join(parts[:5]) + more
+
+
+def failed(waiting: Mapping[ObjectId, Health]) -> dict[ObjectId, Health]:
+    """Those that will not become current by waiting."""
+    return {oid: health for oid, health in waiting.items() if health.state is State.FAILED}
+
+
+def _assess_kind(
+    target: Target, group: str, version: str, kind: str, ids: Iterable[ObjectId], selector: str
+) -> dict[ObjectId, Health]:
+    ids = list(ids)
+    try:
+        resource = target.discovery.resource(group, version, kind)
+    except NoMatch as error:
+        return dict.fromkeys(ids, Health(State.NOT_FOUND, error.message))
+    if len(ids) >= LIST_FROM:
+        listed = target.writer.list(resource.path(), {"labelSelector": selector})
+        live = {_id(group, kind, item): item for item in listed.get("items") or []}
+        missing = [
+            oid for oid in ids if oid not in live
+        ]  # not labelled as ours: a health check on somebody else's object
+        live |= {oid: obj for oid in missing if (obj := _get(target, resource.path(oid.namespace, oid.name)))}
+        return {oid: _health(live.get(oid), group, version, kind) for oid in ids}
+    return {oid: _health(_get(target, resource.path(oid.namespace, oid.name)), group, version, kind) for oid in ids}
+
+
+def _id(group: str, kind: str, item: Mapping[str, Any]) -> ObjectId:
+    return ObjectId(group, kind, item["metadata"].get("namespace") or "", item["metadata"]["name"])
+
+
+def _get(target: Target, path: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = target.writer.get(path)
+    except NotFound:
+        return None
+    return found
+
+
+def _health(obj: dict[str, Any] | None, group: str, version: str, kind: str) -> Health:
+    if obj is None:
+        return Health(State.NOT_FOUND, "not found")
+    obj.setdefault("kind", kind)
+    obj.setdefault("apiVersion", f"{group}/{version}" if group else version)
+    return assess(obj)

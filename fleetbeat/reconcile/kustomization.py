@@ -1,0 +1,241 @@
+"""The Kustomization pipeline: from a source's artifact to objects on a cluster, as a literal list of steps.
+
+Each step reads what earlier ones left on the workbench and either goes on (None) or ends the run (an Outcome). Nothing
+here waits: an object that is not healthy yet, a dependency, a missing artifact all end the run with the time of the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import time
+from typing import Any
+
+import msgspec
+
+from fleetbeat.api.conditions import is_ready
+from fleetbeat.api.refs import ObjectId, Ref
+from fleetbeat.errors import AccessDenied, ArtifactFailed, InvalidExpression
+from fleetbeat.kube.apply import ApplyFailed, ApplyOptions, apply_set, prune
+from fleetbeat.kube.ledger import Applied, LedgerEntry
+from fleetbeat.kube.ledger import load as load_ledger
+from fleetbeat.reconcile import dependencies, variables
+from fleetbeat.reconcile.finalise import finalise
+from fleetbeat.reconcile.healthwait import check_health, resume_wait
+from fleetbeat.reconcile.kustomization_work import KustomizationWork, fail, read_spec
+from fleetbeat.reconcile.outcome import Outcome
+from fleetbeat.reconcile.run import Pipeline
+from fleetbeat.render.kustomize import render
+
+FULL_EVERY = 3600.0
+"""Seconds after which a ref gets a whole run, by dry run of every object, although nothing changed."""
+RETRY_SOON = 30.0
+"""Seconds until another look at something that a poke usually announces first."""
+
+
+def find_source(work: KustomizationWork) -> Outcome | None:
+    """The artifact that the source published in this epoch; without one the run waits for the source's poke."""
+    reference = work.spec.source_ref
+    work.source = source = Ref(reference.kind, reference.namespace or work.ref.namespace, reference.name)
+    if source.namespace != work.ref.namespace and work.ctx.settings.no_cross_namespace_refs:
+        raise AccessDenied(f"spec.sourceRef: {source} is in another namespace, which this installation refuses")
+    record = work.ctx.state.artifact(str(source))
+    if record is None:
+        raise _without_artifact(work, source)
+    work.artifact = msgspec.json.decode(record)
+    return None
+
+
+def _without_artifact(work: KustomizationWork, source: Ref) -> ArtifactFailed:
+    if source.kind not in work.ctx.settings.owned_kinds:
+        return ArtifactFailed(f"spec.sourceRef: this installation does not reconcile {source.kind} objects")
+    if work.ctx.state.look(str(source)) is None:
+        return ArtifactFailed(f"spec.sourceRef: {source} not found")
+    return ArtifactFailed(f"{source} has no artifact yet", retry_after=RETRY_SOON)
+
+
+def skip_settled(work: KustomizationWork) -> Outcome | None:
+    """A dependency that became ready means nothing to who is ready already."""
+    news = [reason for reason in work.why.split(", ") if reason and not reason.startswith("dependency ")]
+    settled = (True, work.revision, work.generation)
+    old = work.old
+    if news or not work.why or work.requested or not work.memo.get("fp"):
+        return None
+    if (is_ready(old), old.get("lastAppliedRevision"), old.get("observedGeneration")) != settled:
+        return None
+    return Outcome(summary=f"Ready {work.revision}, nothing to do", sweepable=True)
+
+
+def await_dependencies(work: KustomizationWork) -> Outcome | None:
+    """Every `spec.dependsOn` entry is ready, at this revision where it shares the source."""
+    for entry in work.spec.depends_on or ():
+        if entry.ready_expr:
+            raise InvalidExpression(f"spec.dependsOn: readyExpr of '{entry.name}' is not supported yet; remove it")
+
+    def look(ref: Ref) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+        found = work.ctx.state.look(str(ref))
+        if found is None:
+            return None
+        return msgspec.json.decode(found.obj), msgspec.json.decode(found.status or b"{}")
+
+    dependencies.require_ready(work.ref, work.obj, work.revision, look)
+    return None
+
+
+def reach_cluster(work: KustomizationWork) -> Outcome | None:
+    """The clients of the target cluster, whole objects through the tenant's account."""
+    work.target = work.ctx.targets.reach(work.reach, work.account)
+    return None
+
+
+def open_ledger(work: KustomizationWork) -> Outcome | None:
+    """What earlier runs applied; an artifact older than that is not applied."""
+    work.ledger = ledger = load_ledger(work.on.client, work.ref, work.ctx.hub_id)
+    work.known_before = ledger.exists
+    if (
+        ledger.applied is not None
+        and ledger.applied.source == work.source_id
+        and ledger.applied.fence > work.source_fence
+    ):
+        raise ArtifactFailed(
+            f"artifact {work.revision} is older than the applied {ledger.applied.revision}; waiting for the source",
+            retry_after=RETRY_SOON,
+        )
+    return None
+
+
+def fetch_artifact(work: KustomizationWork) -> Outcome | None:
+    """The artifact's file, by digest from the cache on disk or from S3."""
+    work.file = work.ctx.store.get(work.got["key"], work.got["digest"])
+    return None
+
+
+def gather_variables(work: KustomizationWork) -> Outcome | None:
+    """The variables of `spec.postBuild`, read from the hub."""
+    post_build = (work.obj.get("spec") or {}).get("postBuild")
+    if post_build:
+        work.variables = variables.gather(work.ctx.targets.reader, work.ref.namespace, post_build)
+    return None
+
+
+def build(work: KustomizationWork) -> Outcome | None:
+    """The objects that the artifact asks for."""
+    assert work.file is not None  # noqa: S101 - set by fetch_artifact
+    work.rendered = render(
+        work.ctx.engine,
+        work.file,
+        work.got["digest"],
+        work.obj["spec"],
+        work.variables,
+        cache=work.ctx.renders,
+        timeout=work.timeout,
+    )
+    return None
+
+
+def apply(work: KustomizationWork) -> Outcome | None:
+    """Everything intended into the ledger, then dry-run and apply in stages."""
+    desired = {ObjectId.of(obj): obj for obj in work.built.objects}
+    work.lease.check()
+    if not desired.keys() <= work.book.entries.keys():
+        intended = {
+            oid: LedgerEntry(version=obj["apiVersion"].rpartition("/")[2])
+            for oid, obj in desired.items()
+            if oid not in work.book.entries
+        }
+        work.ledger = work.book.save_superset(work.on.client, {**_adopted(work), **intended}, work.fence)
+    try:
+        work.result = result = apply_set(work.on, work.built.objects, work.book, _options(work))
+    except ApplyFailed as error:
+        work.changes = error.result.changes
+        _tell_changes(work)
+        raise
+    work.changes = result.changes
+    for change in result.changes:
+        if change.drift:
+            work.event("DriftCorrected", f"{change.id}: {'; '.join(change.drift)}", metadata=work.metadata)
+    return None
+
+
+def _adopted(work: KustomizationWork) -> dict[ObjectId, LedgerEntry]:
+    """Without a ledger, what the CR's inventory names is taken in; it is pruned by a later run at the earliest."""
+    if work.book.exists:
+        return {}
+    entries = (work.old.get("inventory") or {}).get("entries") or []
+    return {ObjectId.from_inventory_id(entry["id"]): LedgerEntry(version=entry["v"]) for entry in entries}
+
+
+def prune_stale(work: KustomizationWork) -> Outcome | None:
+    """Delete what earlier runs applied and this one does not want, where `spec.prune` says so."""
+    wanted = work.done.entries.keys()
+    stale = {oid: entry for oid, entry in work.book.entries.items() if oid not in wanted}
+    if not stale or not work.spec.prune or not work.known_before:
+        work.kept = {} if work.known_before else stale
+        return None
+    work.lease.confirm()
+    outcome = prune(work.on, stale, _options(work), {entry.uid for entry in work.done.entries.values() if entry.uid})
+    work.changes += outcome.changes
+    work.kept = outcome.remaining
+    if outcome.errors:
+        work.pruning_failed = "; ".join(outcome.errors)
+    return None
+
+
+def close_ledger(work: KustomizationWork) -> Outcome | None:
+    """The ledger becomes exact: what is there now, with its fingerprints and the artifact it came from."""
+    entries = {**work.done.entries, **work.kept}
+    applied = Applied(source=work.source_id, revision=work.revision, digest=work.got["digest"], fence=work.source_fence)
+    if entries != work.book.entries or applied != work.book.applied:
+        work.lease.check()
+        work.ledger = work.book.save_exact(work.on.client, entries, applied, work.fence)
+    work.memo = {
+        "fp": {f"{oid.inventory_id}@{entry.version}": entry.fingerprint for oid, entry in entries.items()},
+        "full": time() if _is_full(work) else work.memo.get("full", time()),
+    }
+    _tell_changes(work)
+    return None
+
+
+def _tell_changes(work: KustomizationWork) -> None:
+    lines = [f"{change.id} {change.action}" for change in work.changes if change.action not in ("unchanged", "skipped")]
+    if lines:
+        work.event("Progressing", "\n".join(lines), metadata=work.metadata)
+
+
+def _options(work: KustomizationWork) -> ApplyOptions:
+    return ApplyOptions(
+        owner=work.ref,
+        hub_id=work.ctx.hub_id,
+        force=bool(work.spec.force),
+        guard=work.lease.check,
+        full=_is_full(work),
+    )
+
+
+def _is_full(work: KustomizationWork) -> bool:
+    """Every so often all objects are compared by dry run: a net below the fingerprints."""
+    last: float = work.memo.get("full", time())
+    return time() - last > FULL_EVERY
+
+
+PIPELINE = Pipeline(
+    work=KustomizationWork,
+    steps=(
+        finalise,
+        read_spec,
+        find_source,
+        resume_wait,
+        skip_settled,
+        await_dependencies,
+        reach_cluster,
+        open_ledger,
+        fetch_artifact,
+        gather_variables,
+        build,
+        apply,
+        prune_stale,
+        close_ledger,
+        check_health,
+    ),
+    on_error=fail,
+)
+"""What a run of a Kustomization does."""

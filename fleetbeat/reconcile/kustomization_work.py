@@ -1,0 +1,203 @@
+"""The workbench of a Kustomization run, its first step, and how it tells failure.
+
+The properties name what steps leave for each other; reading one before its step ran is a bug in the order of steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fleetbeat.api.decode import decode_spec
+from fleetbeat.api.kinds import KINDS
+from fleetbeat.api.kustomize import KustomizationSpec
+from fleetbeat.api.meta import parse_duration
+from fleetbeat.api.refs import ObjectId, Ref
+from fleetbeat.errors import FleetbeatError, Terminal
+from fleetbeat.kube.apply import ApplyResult, Change
+from fleetbeat.kube.ledger import Ledger, LedgerEntry
+from fleetbeat.kube.reach import ON_HUB, Reach
+from fleetbeat.kube.target import Target
+from fleetbeat.reconcile.history import record
+from fleetbeat.reconcile.outcome import Outcome, Status
+from fleetbeat.reconcile.run import Work
+from fleetbeat.reconcile.status import now_text
+from fleetbeat.render.kustomize import Rendered
+
+DEFAULT_INTERVAL = 300.0
+REVISION_KEY = "kustomize.toolkit.fluxcd.io/revision"
+
+T = TypeVar("T")
+
+
+def _set(value: T | None, name: str) -> T:
+    if value is None:
+        raise AssertionError(f"{name} is read before the step that sets it")
+    return value
+
+
+@dataclass
+class KustomizationWork(Work[KustomizationSpec]):
+    """What the steps of the pipeline leave for each other."""
+
+    source: Ref | None = None
+    artifact: dict[str, Any] | None = None
+    target: Target | None = None
+    ledger: Ledger | None = None
+    known_before: bool = False
+    """True when the ledger existed when the run began: only then may it prune."""
+    file: Path | None = None
+    variables: dict[str, str] | None = None
+    rendered: Rendered | None = None
+    result: ApplyResult | None = None
+    changes: tuple[Change, ...] = ()
+    kept: dict[ObjectId, LedgerEntry] = field(default_factory=dict)
+    """Stale objects that stay in the inventory because they were not deleted."""
+    pruning_failed: str = ""
+
+    @property
+    def got(self) -> dict[str, Any]:
+        """The source's artifact."""
+        return _set(self.artifact, "artifact")
+
+    @property
+    def on(self) -> Target:
+        """The target cluster."""
+        return _set(self.target, "target")
+
+    @property
+    def book(self) -> Ledger:
+        """The ledger as last loaded or saved."""
+        return _set(self.ledger, "ledger")
+
+    @property
+    def built(self) -> Rendered:
+        """The render."""
+        return _set(self.rendered, "rendered")
+
+    @property
+    def done(self) -> ApplyResult:
+        """What apply did."""
+        return _set(self.result, "result")
+
+    @property
+    def revision(self) -> str:
+        """The source revision of this run."""
+        return str(self.got["revision"])
+
+    @property
+    def source_id(self) -> str:
+        """The source and its uid: a source that was made anew starts a new order of artifacts."""
+        return f"{self.source}@{self.got.get('uid', '')}"
+
+    @property
+    def source_fence(self) -> int:
+        """The fence of the source run that made the artifact."""
+        return int(self.got["fence"])
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What events carry."""
+        return {REVISION_KEY: self.revision} if self.artifact else {}
+
+    @property
+    def interval(self) -> float:
+        """Seconds between runs."""
+        return parse_duration(self.spec.interval) if self.spec.interval else DEFAULT_INTERVAL
+
+    @property
+    def retry(self) -> float:
+        """Seconds until the run after a failed one."""
+        return parse_duration(self.spec.retry_interval) if self.spec.retry_interval else self.interval
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that the build and the health wait may take, each."""
+        if self.spec.timeout:
+            return parse_duration(self.spec.timeout)
+        return max(self.interval - 30.0, 30.0)
+
+    @property
+    def reach(self) -> Reach:
+        """The cluster that `spec.kubeConfig` names."""
+        config = self.spec.kube_config
+        if config is None or config.secret_ref is None:
+            return ON_HUB
+        return Reach.of(self.ref.namespace, config.secret_ref.name, config.secret_ref.key or "")
+
+    @property
+    def account(self) -> str:
+        """`namespace:name` of the impersonated service account, "" for Fleetbeat's own."""
+        name = self.spec.service_account_name or self.ctx.settings.default_service_account
+        return f"{self.ref.namespace}:{name}" if name else ""
+
+    @property
+    def selector(self) -> str:
+        """Selects this Kustomization's objects."""
+        group = "kustomize.toolkit.fluxcd.io"
+        return f"{group}/name={self.ref.name},{group}/namespace={self.ref.namespace}"
+
+
+def read_spec(work: KustomizationWork) -> Outcome | None:
+    """The decoded spec; what this version cannot do is refused before anything is touched."""
+    work.decoded = decode_spec(KINDS["Kustomization"], work.obj)
+    spec = work.spec
+    if spec.suspend:
+        return Outcome(summary="suspended")
+    unsupported = {
+        "spec.decryption": spec.decryption is not None,
+        "spec.kubeConfig.configMapRef": spec.kube_config is not None and spec.kube_config.config_map_ref is not None,
+        "spec.healthCheckExprs": bool(spec.health_check_exprs),
+        "spec.ignore": bool(spec.ignore),
+    }
+    for name, used in unsupported.items():
+        if used:
+            raise Unsupported(f"{name} is not supported yet; remove it or leave this object to another controller")
+    return None
+
+
+class Unsupported(Terminal):
+    """The spec asks for something that this version cannot do."""
+
+    reason = "FeatureGateDisabled"
+
+
+def inventory(work: KustomizationWork) -> dict[str, Any]:
+    """`status.inventory`: a copy of the ledger's ids."""
+    entries = [{"id": oid.inventory_id, "v": entry.version} for oid, entry in work.book.entries.items()]
+    return {"entries": sorted(entries, key=lambda entry: entry["id"])}
+
+
+def fields(work: KustomizationWork, outcome: str) -> Status:
+    """The parts of the status that every end of an attempt moves."""
+    moved: Status = {}
+    if work.artifact is not None and work.file is not None:
+        moved["lastAttemptedRevision"] = work.revision
+    if work.ledger is not None and work.ledger.exists:
+        moved["inventory"] = inventory(work)
+    if work.rendered is not None:
+        moved["history"] = record(
+            work.old.get("history") or [],
+            work.rendered.digest,
+            outcome,
+            now_text(),
+            work.seconds,
+            {"revision": work.revision},
+        )
+    return moved
+
+
+def fail(work: KustomizationWork, error: FleetbeatError) -> Outcome:
+    """A failed attempt: told once as an event, tried again after `retryInterval`."""
+    status = work.attempt.failed(error, **fields(work, error.reason))
+    waiting = error.retry_after
+    retry = work.retry if work.decoded is not None else DEFAULT_INTERVAL
+    work.event(error.reason, error.message, warning=True, metadata=work.metadata)
+    return Outcome(
+        summary=f"{error.reason}: {error.message}",
+        status=status,
+        memo={key: value for key, value in work.memo.items() if key != "health"},
+        next_in=min(waiting, retry) if waiting else retry,
+        error=error,
+    )

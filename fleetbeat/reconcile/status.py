@@ -1,0 +1,93 @@
+"""How a status moves: progressing, ready, failed, stalled. The rules are Flux's: its command line waits on them.
+
+`Reconciling` and `Stalled` exist only while true. `observedGeneration` moves on success and on a terminal failure,
+never while retrying. `lastHandledReconcileAt` is copied at the end of every attempt. Works on copies; no I/O.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from fleetbeat.api.conditions import remove_condition, set_condition
+from fleetbeat.errors import FleetbeatError, Terminal
+from fleetbeat.reconcile.outcome import Status
+
+REQUESTED_AT = "reconcile.fluxcd.io/requestedAt"
+
+
+def now_text() -> str:
+    """The time as Kubernetes writes it: RFC 3339, UTC, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at one generation of one resource: turns its old status into its new one."""
+
+    obj: dict[str, Any]
+    old: Status
+
+    @property
+    def generation(self) -> int:
+        """`metadata.generation` of the resource that this run read."""
+        return int(self.obj["metadata"].get("generation", 0))
+
+    def ready(self, reason: str, message: str, **fields: Any) -> Status:
+        """Everything done."""
+        status = self._start(fields)
+        self._set(status, "Ready", "True", reason, message)
+        self._drop(status, "Reconciling", "Stalled")
+        status["observedGeneration"] = self.generation
+        return self._handled(status)
+
+    def progressing(self, message: str, **fields: Any) -> Status:
+        """Work goes on in a later run; this one is not over as far as a user is concerned."""
+        status = self._start(fields)
+        self._set(status, "Reconciling", "True", "Progressing", message)
+        self._set(status, "Ready", "Unknown", "Progressing", message)
+        self._drop(status, "Stalled")
+        return status
+
+    def failed(self, error: FleetbeatError, **fields: Any) -> Status:
+        """This try failed; whether there is another depends on the error's root."""
+        status = self._start(fields)
+        self._set(status, "Ready", "False", error.reason, error.message)
+        if isinstance(error, Terminal):
+            self._set(status, "Stalled", "True", error.reason, error.message)
+            self._drop(status, "Reconciling")
+            status["observedGeneration"] = self.generation
+        else:
+            self._set(status, "Reconciling", "True", "ProgressingWithRetry", error.message)
+            self._drop(status, "Stalled")
+        return self._handled(status)
+
+    def condition(self, status: Status, kind: str, value: str, reason: str, message: str) -> None:
+        """Set one more condition on a status made by this attempt."""
+        self._set(status, kind, value, reason, message)
+
+    def _start(self, fields: dict[str, Any]) -> Status:
+        status = copy.deepcopy(self.old)
+        status.setdefault("conditions", [])
+        status.setdefault("observedGeneration", -1)
+        for key, value in fields.items():
+            if value is None:
+                status.pop(key, None)
+            else:
+                status[key] = value
+        return status
+
+    def _set(self, status: Status, kind: str, value: str, reason: str, message: str) -> None:
+        set_condition(status["conditions"], kind, value, reason, message[:32768], self.generation, now_text())
+
+    def _drop(self, status: Status, *kinds: str) -> None:
+        for kind in kinds:
+            remove_condition(status["conditions"], kind)
+
+    def _handled(self, status: Status) -> Status:
+        requested = (self.obj["metadata"].get("annotations") or {}).get(REQUESTED_AT)
+        if requested:
+            status["lastHandledReconcileAt"] = requested
+        return status

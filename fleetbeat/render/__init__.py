@@ -1,0 +1,1 @@
+"""Rendering: the engine's client, substitution and the render cache."""

@@ -1,0 +1,146 @@
+"""From an artifact to the objects that one Kustomization wants: build, substitute, common metadata.
+
+Owns the order of these steps and the checks between them. Must not talk to a cluster, to Redis or to S3, and must not
+wait: the artifact is a local file, the variables have been read by the caller. What leaves here is held in memory only;
+the cache keeps the form before substitution.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+
+from fleetbeat.errors import BuildFailed
+from fleetbeat.render import objects as checks
+from fleetbeat.render.cache import RenderCache, question
+from fleetbeat.render.engine import Engine, UnparsableText
+from fleetbeat.render.substitute import substitute
+
+PARTS = (
+    "targetNamespace",
+    "namePrefix",
+    "nameSuffix",
+    "patches",
+    "images",
+    "components",
+    "ignoreMissingComponents",
+    "buildMetadata",
+)
+"""The fields of the spec that take part in a build, besides `path`."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The objects of one Kustomization in build order, and `sha256:<hex>` over all of them (the key of its history)."""
+
+    objects: list[dict[str, Any]]
+    digest: str
+    cached: bool = False
+    """True when nothing had to be built."""
+
+
+class _Build(msgspec.Struct, frozen=True):
+    """A build before substitution, as the cache keeps it."""
+
+    objects: list[dict[str, Any]]
+    texts: dict[int, str]
+
+
+class _RawBuild(msgspec.Struct, frozen=True):
+    objects: msgspec.Raw
+    texts: dict[int, str]
+
+
+def render(
+    engine: Engine,
+    artifact_file: Path,
+    digest: str,
+    spec: Mapping[str, Any],
+    variables: Mapping[str, str] | None = None,
+    *,
+    cache: RenderCache | None = None,
+    strict: bool = True,
+    timeout: float = 60.0,
+) -> Rendered:
+    """The objects of a Kustomization `spec` (JSON form, camelCase) from the artifact with this digest.
+
+    `variables` are those of postBuild, merged (see `substitute.merge`); with none, nothing is substituted unless
+    `spec.postBuild.substituteStrategy` is Always. `strict` makes an undefined variable an error. `timeout` is in
+    seconds. Raises ArtifactFailed, ArchiveInvalid and BuildFailed.
+    """
+    body, cached = _build(engine, artifact_file, digest, spec, cache, timeout)
+    build = msgspec.json.decode(body, type=_Build)
+    objects = build.objects
+    if variables or (spec.get("postBuild") or {}).get("substituteStrategy") == "Always":
+        objects = _substitute_all(engine, build, variables or {}, strict, timeout)
+    for obj in objects:
+        checks.check(obj)
+    _add_common_metadata(objects, spec.get("commonMetadata") or {})
+    content = orjson.dumps(objects, option=orjson.OPT_SORT_KEYS)
+    return Rendered(objects, "sha256:" + hashlib.sha256(content).hexdigest(), cached)
+
+
+def _build(
+    engine: Engine, artifact_file: Path, digest: str, spec: Mapping[str, Any], cache: RenderCache | None, timeout: float
+) -> tuple[bytes, bool]:
+    """The JSON of a `_Build`, and whether it came from the cache."""
+    path = spec.get("path") or "./"
+    parts = {name: spec[name] for name in PARTS if spec.get(name)}
+    if cache is None:
+        built = engine.build(artifact_file, digest, path, parts, timeout=timeout)
+        return msgspec.json.encode(_RawBuild(built.objects, built.texts)), False
+    name = question(engine=engine.version, path=path, parts=parts)
+    entries = cache.entries(name)
+    hit = next((entry for entry in entries if entry.artifact == digest), None)
+    if hit is None:
+        known = [entry.closure for entry in entries]
+        built = engine.build(artifact_file, digest, path, parts, known=known, timeout=timeout)
+        if built.known is None:
+            body = msgspec.json.encode(_RawBuild(built.objects, built.texts))
+            cache.put(name, built.closure, digest, body)
+            return body, False
+        hit = entries[built.known]
+    cache.touch(hit, digest)
+    return hit.body, True
+
+
+def _substitute_all(
+    engine: Engine, build: _Build, variables: Mapping[str, str], strict: bool, timeout: float
+) -> list[dict[str, Any]]:
+    """Substitute in the text of each object that has an expression, and read the texts again."""
+    positions = [at for at in sorted(build.texts) if checks.wants_substitution(build.objects[at])]
+    texts = [_substitute_one(build.objects[at], build.texts[at], variables, strict) for at in positions]
+    if not texts:
+        return build.objects
+    try:
+        parsed = engine.parse(texts, timeout=timeout)
+    except UnparsableText as broken:
+        name = checks.describe(build.objects[positions[broken.index]])
+        raise BuildFailed(
+            f"{name}: after substitution it is no valid YAML ({checks.without_values(broken.message)}); "
+            "quote the expression, or the values it stands for"
+        ) from None
+    replaced = dict(zip(positions, parsed, strict=True))
+    return [one for at, obj in enumerate(build.objects) for one in replaced.get(at, [obj])]
+
+
+def _substitute_one(obj: dict[str, Any], text: str, variables: Mapping[str, str], strict: bool) -> str:
+    try:
+        return substitute(text, variables, strict)
+    except BuildFailed as failure:
+        raise BuildFailed(f"{checks.describe(obj)}: {failure.message}") from None
+
+
+def _add_common_metadata(objects: list[dict[str, Any]], common: Mapping[str, Any]) -> None:
+    """Labels and annotations of spec.commonMetadata win over the object's own."""
+    for field in ("labels", "annotations"):
+        if added := common.get(field):
+            for obj in objects:
+                metadata = obj["metadata"]
+                metadata[field] = {**(metadata.get(field) or {}), **added}

@@ -1,0 +1,89 @@
+"""What an operator sets, read once from the environment of a process.
+
+Owns names, defaults and the check of values; every role reads the same variables. Credentials are kept out of `repr`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fleetbeat.errors import InvalidSpec
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One process's settings."""
+
+    redis_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)
+    """`FLEETBEAT_REDIS_URL`; may carry a password."""
+    kubeconfig: Path | None = None
+    """`FLEETBEAT_KUBECONFIG`, else `KUBECONFIG`; None means the Pod's own service account."""
+    cache: Path = Path("/tmp/fleetbeat")  # noqa: S108 - the default of a container's scratch volume
+    """`FLEETBEAT_CACHE_DIR`: artifacts, Git caches and renders. Losing it costs time only."""
+    artifact_url: str = "http://fleetbeat.fleetbeat-system.svc.cluster.local"
+    """`FLEETBEAT_ARTIFACT_URL`: what `status.artifact.url` begins with."""
+    web_host: str = "127.0.0.1"
+    """`FLEETBEAT_WEB_HOST`: the address that the web role listens on."""
+    web_port: int = 8080
+    """`FLEETBEAT_WEB_PORT`."""
+    flower_port: int = 5555
+    """`FLEETBEAT_FLOWER_PORT`."""
+    flower_auth: str = field(default="", repr=False)
+    """`FLEETBEAT_FLOWER_AUTH`: `user:password` that Flower asks for; empty listens on loopback without."""
+    owned_kinds: tuple[str, ...] = ("GitRepository", "Kustomization", "Receiver")
+    """`FLEETBEAT_OWNED_KINDS`: the kinds that this installation reconciles, comma-separated."""
+    source_concurrency: int = 2
+    """`FLEETBEAT_SOURCE_CONCURRENCY`: processes of the source worker."""
+    apply_concurrency: int = 8
+    """`FLEETBEAT_APPLY_CONCURRENCY`: threads of the apply worker."""
+    no_cross_namespace_refs: bool = False
+    """`FLEETBEAT_NO_CROSS_NAMESPACE_REFS=true`: a reference to another namespace is refused."""
+    default_service_account: str = ""
+    """`FLEETBEAT_DEFAULT_SERVICE_ACCOUNT`: fills an empty `spec.serviceAccountName`."""
+    log_level: str = "INFO"
+    """`FLEETBEAT_LOG_LEVEL`."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
+        """Settings of this process; raises InvalidSpec naming the variable."""
+        default = cls()
+        kubeconfig = env.get("FLEETBEAT_KUBECONFIG") or env.get("KUBECONFIG", "").split(os.pathsep)[0]
+        return cls(
+            redis_url=env.get("FLEETBEAT_REDIS_URL", default.redis_url),
+            kubeconfig=Path(kubeconfig) if kubeconfig else None,
+            cache=Path(env.get("FLEETBEAT_CACHE_DIR", str(default.cache))),
+            artifact_url=env.get("FLEETBEAT_ARTIFACT_URL", default.artifact_url).rstrip("/"),
+            web_host=env.get("FLEETBEAT_WEB_HOST", default.web_host),
+            web_port=_number(env, "FLEETBEAT_WEB_PORT", default.web_port),
+            flower_port=_number(env, "FLEETBEAT_FLOWER_PORT", default.flower_port),
+            flower_auth=env.get("FLEETBEAT_FLOWER_AUTH", default.flower_auth),
+            owned_kinds=_words(env, "FLEETBEAT_OWNED_KINDS", default.owned_kinds),
+            source_concurrency=_number(env, "FLEETBEAT_SOURCE_CONCURRENCY", default.source_concurrency),
+            apply_concurrency=_number(env, "FLEETBEAT_APPLY_CONCURRENCY", default.apply_concurrency),
+            no_cross_namespace_refs=_flag(env, "FLEETBEAT_NO_CROSS_NAMESPACE_REFS"),
+            default_service_account=env.get("FLEETBEAT_DEFAULT_SERVICE_ACCOUNT", ""),
+            log_level=env.get("FLEETBEAT_LOG_LEVEL", default.log_level).upper(),
+        )
+
+
+def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name, "")
+    if not text:
+        return default
+    if not text.isdecimal():
+        raise InvalidSpec(f"{name}={text!r} is not a whole number")
+    return int(text)
+
+
+def _words(env: Mapping[str, str], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word.strip() for word in env.get(name, "").split(",") if word.strip()) or default
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    text = env.get(name, "").lower()
+    if text not in ("", "true", "false", "1", "0"):
+        raise InvalidSpec(f"{name}={text!r} is neither true nor false")
+    return text in ("true", "1")

@@ -1,0 +1,1 @@
+"""Sources: each module turns a source's spec into an Artifact."""

@@ -1,0 +1,166 @@
+"""A bare cache of one repository on a worker's disk: the last commits, without history.
+
+Owns the folder `<cache>/git/<hash of URL and account>/`: packs and a list of the commits whose whole tree is in them.
+Accounts never share a folder, so nobody reads what only another may fetch. One process uses a mirror at a time (a file
+lock); a killed one leaves at worst a temporary file. Everything in it can be fetched again, and is when it is damaged.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dulwich.object_store import DiskObjectStore
+from dulwich.objects import Commit, ObjectID
+
+from fleetbeat.errors import GitOperationFailed
+from fleetbeat.sources.git.limits import Deadline, GitLimits
+from fleetbeat.sources.git.pack import add_pack
+from fleetbeat.sources.git.refs import Candidate
+from fleetbeat.sources.git.transport import SmartHttp
+
+_POLL_SECONDS = 0.05
+
+
+class Mirror:
+    """An open mirror; make one by `open_mirror`."""
+
+    def __init__(self, folder: Path, limits: GitLimits, deadline: Deadline) -> None:
+        self._objects = folder / "objects"
+        self._packs = self._objects / "pack"
+        self._commits = folder / "commits"
+        self._limits = limits
+        self._deadline = deadline
+        self._store: DiskObjectStore | None = None
+        self._packs.mkdir(parents=True, exist_ok=True)
+        for leftover in self._packs.glob("new-*"):
+            leftover.unlink()
+
+    @property
+    def store(self) -> DiskObjectStore:
+        """The objects that are there now."""
+        if self._store is None:
+            self._store = DiskObjectStore(self._objects)
+        return self._store
+
+    def commit(self, commit: str) -> Commit:
+        """A commit's object; GitOperationFailed if the id belongs to something else."""
+        found = self.store[ObjectID(commit.encode())]
+        if not isinstance(found, Commit):
+            raise GitOperationFailed(f"the reference points to a {found.type_name.decode()}, not to a commit")
+        return found
+
+    def ensure(self, server: SmartHttp, candidate: Candidate) -> None:
+        """Fetch the candidate's tree, without history, unless it is here already."""
+        known = self._known()
+        if candidate.commit in known:
+            return
+        if len(list(self._packs.glob("*.pack"))) >= self._limits.mirror_packs:
+            self.clear()
+            known = []
+        self._receive(server, [candidate.want], known, depth=1)
+        self._complete(candidate.commit, known)
+
+    def ensure_by_history(self, server: SmartHttp, candidate: Candidate, tips: list[str]) -> None:
+        """Fetch all history of `tips`, for a server that does not hand out single commits."""
+        self.clear()
+        self._receive(server, tips, [], depth=None)
+        self._complete(candidate.commit, [])
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.close()
+        self._commits.unlink(missing_ok=True)
+        shutil.rmtree(self._objects, ignore_errors=True)
+        self._packs.mkdir(parents=True)
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def _known(self) -> list[str]:
+        return self._commits.read_text().split() if self._commits.exists() else []
+
+    def _receive(self, server: SmartHttp, wants: list[str], haves: list[str], *, depth: int | None) -> None:
+        self.close()
+        file = self._packs / f"new-{os.getpid()}.pack"
+        try:
+            with file.open("wb") as out:
+                server.fetch(wants, haves, out, depth=depth)
+            add_pack(file, self._limits, self._deadline)
+        finally:
+            file.unlink(missing_ok=True)
+            file.with_suffix(".idx").unlink(missing_ok=True)
+
+    def _complete(self, commit: str, known: list[str]) -> None:
+        """Record that the commit is here in full."""
+        if ObjectID(commit.encode()) not in self.store:
+            raise GitOperationFailed(f"the server did not send the commit {commit}")
+        temporary = self._commits.with_suffix(".new")
+        temporary.write_text("\n".join([*known, commit]))
+        temporary.replace(self._commits)
+
+
+@contextmanager
+def open_mirror(
+    cache: Path, url: str, account: str, limits: GitLimits, deadline: Deadline, max_bytes: int
+) -> Iterator[Mirror]:
+    """The mirror of `url` for the account with that fingerprint, for this process alone while it is open."""
+    name = hashlib.sha256(f"{url}\n{account}".encode()).hexdigest()[:40]
+    folder = cache / "git" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        _lock(lock.fileno(), deadline)
+        os.utime(folder)
+        mirror = Mirror(folder, limits, deadline)
+        try:
+            yield mirror
+        finally:
+            mirror.close()
+            evict(cache / "git", max_bytes, spare=folder)
+
+
+def _lock(handle: int, deadline: Deadline) -> None:
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(min(_POLL_SECONDS, deadline.left()))
+        else:
+            return
+
+
+def evict(root: Path, max_bytes: int, spare: Path) -> None:
+    """Empty the least recently used mirrors, but none in use, until the rest fits into `max_bytes`."""
+    folders = sorted((folder.stat().st_mtime, folder) for folder in root.iterdir())
+    sizes = {folder: sum(_size(pack) for pack in folder.glob("objects/pack/*")) for _, folder in folders}
+    excess = sum(sizes.values()) - max_bytes
+    for _, folder in folders:
+        if excess <= 0:
+            return
+        if folder != spare and sizes[folder] and _emptied(folder):
+            excess -= sizes[folder]
+
+
+def _size(file: Path) -> int:
+    with suppress(FileNotFoundError):
+        return file.stat().st_size
+    return 0
+
+
+def _emptied(folder: Path) -> bool:
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        (folder / "commits").unlink(missing_ok=True)
+        shutil.rmtree(folder / "objects", ignore_errors=True)
+        return True

@@ -1,0 +1,240 @@
+"""Git's smart HTTP protocol with our rules of the road.
+
+Owns what goes over the wire to a Git server: a timeout on every operation and a deadline on the whole, a cap on what is
+read, credentials for the URL's own origin only. dulwich speaks the protocol through `_Client._http_request`, the single
+door: redirects are followed there for the first request alone and never back to plain HTTP, and everything else that a
+server could make a client fetch (pack URIs, the dumb protocol) is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+from urllib.parse import urljoin
+
+from dulwich.client import AbstractHttpGitClient
+from dulwich.errors import GitProtocolError, HangupException
+from dulwich.object_store import ObjectStoreGraphWalker
+from dulwich.objects import ObjectID
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.util import Timeout, parse_url
+
+from fleetbeat.errors import ArchiveInvalid, AuthenticationFailed, GitOperationFailed
+from fleetbeat.sources.credentials import HttpCredentials
+from fleetbeat.sources.git.limits import Deadline, GitLimits
+from fleetbeat.sources.pools import describe, pool
+
+_ADVERTISEMENT = "info/refs?service=git-upload-pack"
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MAX_REDIRECTS = 5
+_CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
+_REST_BYTES = 64 * 1024
+
+
+class Refused(GitOperationFailed):
+    """The Git server understood the request and declined it."""
+
+
+class SmartHttp:
+    """One repository on one server, for the length of one run."""
+
+    def __init__(self, url: str, credentials: HttpCredentials, deadline: Deadline, limits: GitLimits) -> None:
+        self._client = _Client(url, credentials, deadline, limits)
+        self._url = url
+
+    def refs(self, prefixes: Iterable[str]) -> dict[str, str]:
+        """The references that begin with one of `prefixes`; an annotated tag has a second entry `<name>^{}`."""
+        with self._translated():
+            found = self._client.get_refs("", ref_prefix=[prefix.encode() for prefix in prefixes]).refs
+        return {_text(name): _text(value) for name, value in found.items() if value is not None}
+
+    def fetch(self, wants: list[str], haves: list[str], out: BinaryIO, *, depth: int | None) -> None:
+        """Write to `out` a pack with all that `wants` need beyond `haves`, whose trees the caller has in full."""
+        known = {ObjectID(have.encode()) for have in haves}
+        walker = ObjectStoreGraphWalker(known, lambda _: [], shallow=set(known))
+        wanted = [ObjectID(want.encode()) for want in wants]
+        with self._translated():
+            self._client.fetch_pack("", lambda refs, depth=None: wanted, walker, out.write, depth=depth)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """dulwich's errors as ours, always with the URL, which holds no credentials."""
+        try:
+            yield
+        except (GitProtocolError, HangupException) as error:
+            raise Refused(f"{self._url}: {error or 'the server closed the connection'}") from error
+        except (AssertionError, ValueError, KeyError, IndexError, TypeError) as error:
+            raise GitOperationFailed(f"{self._url}: the server's answer is not Git's protocol: {error}") from error
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
+
+
+@dataclass
+class _Response:
+    """What dulwich wants to know of a response; `close` keeps the connection when little is left to read."""
+
+    inner: BaseHTTPResponse
+    content_type: str | None
+    redirect_location: str
+
+    def close(self) -> None:
+        with suppress(HTTPError):
+            self.inner.read(_REST_BYTES)
+        self.inner.close()
+
+
+class _Client(AbstractHttpGitClient):
+    """dulwich's protocol over our requests; asks for the references once and remembers the answer."""
+
+    def __init__(self, url: str, credentials: HttpCredentials, deadline: Deadline, limits: GitLimits) -> None:
+        super().__init__(url, thin_packs=False, quiet=True)
+        self._credentials = credentials
+        self._deadline = deadline
+        self._limits = limits
+        self._origins = {_origin(url)}
+        self._advertised: dict[tuple[bytes, ...], Any] = {}
+
+    def _discover_references(
+        self,
+        service: bytes,
+        base_url: str,
+        protocol_version: int | None = None,
+        ref_prefix: Any = None,
+    ) -> Any:
+        if ref_prefix is None and self._advertised:
+            return next(iter(self._advertised.values()))
+        key = tuple(ref_prefix or ())
+        if key not in self._advertised:
+            found = super()._discover_references(service, base_url, protocol_version, ref_prefix or [b"HEAD"])
+            self._advertised[key] = found
+        return self._advertised[key]
+
+    def _http_request(
+        self,
+        url: str,
+        headers: dict[str, str] | None = None,
+        data: bytes | Iterator[bytes] | None = None,
+        raise_for_status: bool = True,
+    ) -> Any:
+        body = data if data is None or isinstance(data, bytes) else b"".join(data)
+        advertisement = body is None and url.endswith("/" + _ADVERTISEMENT)
+        if not advertisement and (body is None or _origin(url) not in self._origins):
+            raise GitOperationFailed(f"the server refers to {_shown(url)}, which is not followed")
+        final, response = self._follow(url, headers or {}, body)
+        self._check_status(response, final)
+        kind = response.headers.get("Content-Type")
+        if advertisement and kind != "application/x-git-upload-pack-advertisement":
+            response.close()
+            raise GitOperationFailed(f"{_shown(final)} is not a Git server that speaks the smart HTTP protocol")
+        cap = self._limits.refs_bytes if advertisement or b"command=ls-refs" in (body or b"") else None
+        reader = _Reader(response, self._deadline, cap or self._limits.pack_bytes)
+        return _Response(response, kind, final if final != url else ""), reader.read
+
+    def _follow(self, url: str, headers: dict[str, str], body: bytes | None) -> tuple[str, BaseHTTPResponse]:
+        for _ in range(_MAX_REDIRECTS):
+            response = self._send(url, headers, body)
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or location is None:
+                return url, response
+            response.close()
+            target = urljoin(url, location)
+            if body is not None or not target.endswith("/" + _ADVERTISEMENT):
+                raise GitOperationFailed(f"{_shown(url)} redirects to {_shown(target)}, which is not a Git repository")
+            if not target.startswith("https://") and (url.startswith("https://") or not target.startswith("http://")):
+                raise GitOperationFailed(f"{_shown(url)} redirects to {_shown(target)}, which is not encrypted")
+            url = target
+            self._origins.add(_origin(url))
+        raise GitOperationFailed(f"{_shown(url)}: more than {_MAX_REDIRECTS} redirects")
+
+    def _send(self, url: str, headers: dict[str, str], body: bytes | None) -> BaseHTTPResponse:
+        """One request; a connection that the server had closed in the meantime is replaced once."""
+        trusted = self._may_know_us(url)
+        account = self._credentials if trusted else HttpCredentials(ca=self._credentials.ca)
+        sent = {**headers, "User-Agent": "git/2 (fleetbeat)", "Pragma": "no-cache"}
+        if account.authorization is not None:
+            sent["Authorization"] = account.authorization
+        request: Callable[[], BaseHTTPResponse] = lambda: pool(url, account).request(  # noqa: E731
+            "GET" if body is None else "POST",
+            url,
+            headers=sent,
+            body=body,
+            preload_content=False,
+            redirect=False,
+            retries=False,
+            timeout=_timeout(self._deadline),
+        )
+        try:
+            try:
+                return request()
+            except ProtocolError:
+                return request()
+        except HTTPError as error:
+            self._deadline.left()
+            raise GitOperationFailed(f"{_shown(url)}: {describe(error)}") from error
+
+    def _may_know_us(self, url: str) -> bool:
+        """Credentials go to the origin of the URL in the spec, and to the same host where it asks for encryption."""
+        (scheme, host, port), base = _origin(url), _origin(self._base_url)
+        upgraded = (scheme, host, port) == ("https", base[1], 443) and (base[0], base[2]) == ("http", 80)
+        return (scheme, host, port) == base or upgraded
+
+    def _check_status(self, response: BaseHTTPResponse, url: str) -> None:
+        if response.status == 200:
+            return
+        response.close()
+        where = _shown(url)
+        if response.status in (401, 403, 407):
+            hint = (
+                "check the Secret" if self._credentials.authorization else "it asks for credentials: set spec.secretRef"
+            )
+            raise AuthenticationFailed(f"{where}: the server refused access (HTTP {response.status}); {hint}")
+        if response.status == 404:
+            raise GitOperationFailed(f"{where}: repository not found; check spec.url and what the account may see")
+        later = response.headers.get("Retry-After", "")
+        raise GitOperationFailed(
+            f"{where}: the server answered with HTTP {response.status}",
+            retry_after=float(later) if later.isdecimal() else None,
+        )
+
+
+class _Reader:
+    """Reads a response's body under the deadline and a cap."""
+
+    def __init__(self, response: BaseHTTPResponse, deadline: Deadline, cap: int) -> None:
+        self._response = response
+        self._deadline = deadline
+        self._left = cap
+
+    def read(self, size: int) -> bytes:
+        self._deadline.left()
+        try:
+            data = self._response.read(size)
+        except HTTPError as error:
+            raise GitOperationFailed(f"reading the server's answer: {describe(error)}") from error
+        self._left -= len(data)
+        if self._left < 0:
+            raise ArchiveInvalid("the server sent more than a repository may have; split it or use a smaller one")
+        return data
+
+
+def _timeout(deadline: Deadline) -> Timeout:
+    left = deadline.left()
+    return Timeout(connect=min(_CONNECT_SECONDS, left), read=min(_READ_SECONDS, left))
+
+
+def _origin(url: str) -> tuple[str | None, str | None, int | None]:
+    parts = parse_url(url)
+    return parts.scheme, parts.host, parts.port or {"http": 80, "https": 443}.get(parts.scheme or "")
+
+
+def _shown(url: str) -> str:
+    """A URL for messages: without query and, where a redirect brought one, without user part."""
+    parts = parse_url(url)
+    port = f":{parts.port}" if parts.port else ""
+    path = (parts.path or "").removesuffix("/info/refs").removesuffix("/git-upload-pack")
+    return f"{parts.scheme}://{parts.host}{port}{path}"

@@ -1,0 +1,192 @@
+-- fb_claim shard limit lane_cap cluster_cap lease_ms sweep_size queue
+--   → {wait_ms, {ref, fence, why, urgent, …}, {cluster, fence, ref, …}, …}
+--
+-- Reaps expired leases, then hands out due refs, cluster by cluster in the order of their first due ref, at most `limit` messages
+-- and never more than the caps leave. Refs without a reason that may be swept share one message per cluster.
+--
+-- {S}:due:<cluster> {S}:front {S}:held {S}:run {S}:lease {S}:inflight {S}:sweeps {S}:why {S}:meta   see schedule.lua
+-- {S}:fence   the last fence handed out
+-- <queue>     the broker's list of this shard, only measured
+
+local REAP = 1000
+local PAGE = 500
+local MIN_PAGE = 32
+local SWEEP_LEASES = 4
+local IDLE_WAIT = 60000
+
+local function reap(shard, now)
+  local expired = redis.call('ZRANGEBYSCORE', key(shard, 'lease'), '-inf', now, 'LIMIT', 0, REAP)
+  for _, ref in ipairs(expired) do
+    local run = run_of(shard, ref)
+    if run then
+      release(shard, ref, run)
+      rearm_lost(shard, ref, run, now, 'its run was lost')
+    else
+      redis.call('ZREM', key(shard, 'lease'), ref)
+    end
+  end
+end
+
+-- One claim's work: what is free, and what was taken.
+local function new_batch(args)
+  local shard = args[1]
+  local lane_cap, queue = tonumber(args[3]), args[7]
+  local busy = tonumber(redis.call('HGET', key(shard, 'inflight'), '*') or 0)
+  local waiting = queue ~= '' and redis.call('LLEN', queue) or 0
+  return {
+    shard = shard, now = now_ms(), limit = tonumber(args[2]), free = lane_cap - math.max(busy, waiting),
+    cluster_cap = tonumber(args[4]), lease = tonumber(args[5]), sweep_size = tonumber(args[6]),
+    fence = next_fence(redis.call('GET', key(shard, 'fence'))) - 1, runs = {}, sweeps = {}, messages = 0,
+  }
+end
+
+local function take_message(batch, room)
+  batch.messages = batch.messages + 1
+  batch.free = batch.free - 1
+  batch.fence = batch.fence + 1
+  room.left = room.left - 1
+  room.taken = room.taken + 1
+end
+
+local function may_take(batch, room) return room.left > 0 and batch.free > 0 and batch.messages < batch.limit end
+
+local function take_run(batch, out, room, cluster, ref, score, meta, why)
+  take_message(batch, room)
+  local fence = int(batch.fence)
+  local reply = batch.runs
+  local n = #reply
+  reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = ref, fence, why or '', score < 0 and '1' or '0'
+  local run = {fence = fence, phase = 'queued', nonce = '', uid = meta.uid, cluster = cluster, why = why or ''}
+  table.insert(out.run, ref)
+  table.insert(out.run, run_text(run))
+  table.insert(out.lease, int(batch.now + batch.lease))
+  table.insert(out.lease, ref)
+  if why then table.insert(out.why, ref) end
+end
+
+local function take_swept(batch, out, room, cluster, ref, meta)
+  local sweep = room.sweep
+  if not sweep or #sweep - 2 >= batch.sweep_size then
+    if not may_take(batch, room) then return false end
+    take_message(batch, room)
+    sweep = {cluster, int(batch.fence)}
+    room.sweep = sweep
+    table.insert(batch.sweeps, sweep)
+  end
+  table.insert(sweep, ref)
+  local run = {fence = sweep[2], phase = 'sweep', nonce = '', uid = meta.uid, cluster = cluster, why = ''}
+  table.insert(out.run, ref)
+  table.insert(out.run, run_text(run))
+  table.insert(out.lease, int(batch.now + SWEEP_LEASES * batch.lease))
+  table.insert(out.lease, ref)
+  return true
+end
+
+-- Take one due ref; false when there is no room for it.
+local function take(batch, out, room, cluster, ref, score, meta, why)
+  if not runnable(meta) then
+    table.insert(out.gone, ref)
+    return true
+  end
+  if not why and meta.sweepable and not meta.deleting then
+    if not take_swept(batch, out, room, cluster, ref, meta) then return false end
+  elseif may_take(batch, room) then
+    take_run(batch, out, room, cluster, ref, score, meta, why)
+  else
+    return false
+  end
+  table.insert(out.gone, ref)
+  return true
+end
+
+local function write_page(shard, cluster, out)
+  bulk('ZREM', key(shard, 'due:' .. cluster), out.gone)
+  bulk('HSET', key(shard, 'run'), out.run)
+  bulk('ZADD', key(shard, 'lease'), out.lease)
+  bulk('HDEL', key(shard, 'why'), out.why)
+end
+
+-- Take a page of a cluster's due refs; true when all of it was taken, so that there may be more.
+local function take_page(batch, room, cluster)
+  local shard = batch.shard
+  local want = math.max(MIN_PAGE, math.min(PAGE, room.left))
+  local page = redis.call('ZRANGEBYSCORE', key(shard, 'due:' .. cluster), '-inf', batch.now, 'WITHSCORES', 'LIMIT', 0, want)
+  if #page == 0 then return false end
+  local refs = {}
+  for i = 1, #page, 2 do table.insert(refs, page[i]) end
+  local metas = redis.call('HMGET', key(shard, 'meta'), unpack(refs))
+  local whys = redis.call('HMGET', key(shard, 'why'), unpack(refs))
+  local out = {gone = {}, run = {}, lease = {}, why = {}}
+  local all = true
+  for i, ref in ipairs(refs) do
+    if not take(batch, out, room, cluster, ref, tonumber(page[2 * i]), read_meta(metas[i]), whys[i] or nil) then
+      all = false
+      break
+    end
+  end
+  write_page(shard, cluster, out)
+  return all
+end
+
+local function write_counts(batch, room, cluster)
+  local shard = batch.shard
+  if room.taken > 0 then
+    redis.call('HINCRBY', key(shard, 'inflight'), cluster, room.taken)
+    redis.call('HINCRBY', key(shard, 'inflight'), '*', room.taken)
+  end
+  if room.left <= 0 then
+    redis.call('SADD', key(shard, 'held'), cluster)
+    redis.call('ZREM', key(shard, 'front'), cluster)
+  else
+    refresh_front(shard, cluster)
+  end
+end
+
+local function take_cluster(batch, cluster)
+  local busy = tonumber(redis.call('HGET', key(batch.shard, 'inflight'), cluster) or 0)
+  local room = {left = batch.cluster_cap - busy, taken = 0}
+  if room.left > 0 then
+    while take_page(batch, room, cluster) do end
+  end
+  write_counts(batch, room, cluster)
+end
+
+local function take_clusters(batch)
+  while batch.messages < batch.limit do
+    local first = redis.call('ZRANGE', key(batch.shard, 'front'), 0, 0, 'WITHSCORES')
+    if not first[1] or tonumber(first[2]) > batch.now then return end
+    if batch.free <= 0 then
+      redis.call('SADD', key(batch.shard, 'held'), '*')
+      return
+    end
+    take_cluster(batch, first[1])
+  end
+end
+
+local function write_fences(batch)
+  if batch.messages == 0 then return end
+  redis.call('SET', key(batch.shard, 'fence'), int(batch.fence))
+  for _, sweep in ipairs(batch.sweeps) do
+    redis.call('HSET', key(batch.shard, 'sweeps'), sweep[2], #sweep - 2)
+  end
+end
+
+-- ms until this shard can have something new: a ref becomes due or a lease ends.
+local function wait(batch)
+  local shard, soonest = batch.shard, batch.now + IDLE_WAIT
+  local lease = redis.call('ZRANGE', key(shard, 'lease'), 0, 0, 'WITHSCORES')
+  if lease[2] then soonest = math.min(soonest, tonumber(lease[2])) end
+  local front = redis.call('ZRANGE', key(shard, 'front'), 0, 0, 'WITHSCORES')
+  if front[2] and redis.call('SISMEMBER', key(shard, 'held'), '*') == 0 then
+    soonest = math.min(soonest, tonumber(front[2]))
+  end
+  return math.max(0, soonest - batch.now)
+end
+
+verb('claim', function(args)
+  reap(args[1], now_ms())
+  local batch = new_batch(args)
+  take_clusters(batch)
+  write_fences(batch)
+  return {wait(batch), batch.runs, unpack(batch.sweeps)}
+end)

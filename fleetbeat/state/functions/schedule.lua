@@ -1,0 +1,114 @@
+-- The due-set and its bookkeeping.
+--
+-- {S}:due:<cluster>  zset   ref → score: the ms when it is due; less URGENT when it is due now and urgent, so that it comes first
+-- {S}:front          zset   cluster → score of its first due ref; a held cluster is not in it
+-- {S}:held           set    clusters at their cap, and `*` when the lane is; the next run that ends there wakes beat
+-- {S}:run, {S}:lease        the live runs
+-- {S}:inflight       hash   cluster → live messages; `*` → those of the shard. A sweep is one message
+-- {S}:sweeps         hash   fence of a sweep → its refs that are not settled yet
+
+local URGENT = 1e13
+
+local function refresh_front(shard, cluster)
+  if redis.call('SISMEMBER', key(shard, 'held'), cluster) == 1 then return end
+  local first = redis.call('ZRANGE', key(shard, 'due:' .. cluster), 0, 0, 'WITHSCORES')
+  if first[1] then
+    redis.call('ZADD', key(shard, 'front'), first[2], cluster)
+  else
+    redis.call('ZREM', key(shard, 'front'), cluster)
+  end
+end
+
+-- Make `ref` due at `score`, or leave it due earlier. Wakes beat when that is news to it.
+local function arm(shard, cluster, ref, score)
+  local due = key(shard, 'due:' .. cluster)
+  redis.call('ZADD', due, 'LT', score, ref)
+  if redis.call('SISMEMBER', key(shard, 'held'), cluster) == 1 then return end
+  local front = redis.call('ZSCORE', key(shard, 'front'), cluster)
+  if not front or tonumber(front) > score then
+    redis.call('ZADD', key(shard, 'front'), score, cluster)
+    wake()
+  end
+end
+
+local function disarm(shard, cluster, ref)
+  redis.call('ZREM', key(shard, 'due:' .. cluster), ref)
+  refresh_front(shard, cluster)
+end
+
+local function note_why(shard, ref, why)
+  if why == '' then return end
+  local name = key(shard, 'why')
+  redis.call('HSET', name, ref, join_why(redis.call('HGET', name, ref), why))
+end
+
+-- Forget a live run, and free its place when it was the last ref of its message.
+local function release(shard, ref, run)
+  redis.call('HDEL', key(shard, 'run'), ref)
+  redis.call('ZREM', key(shard, 'lease'), ref)
+  if run.phase == 'sweep' then
+    if redis.call('HINCRBY', key(shard, 'sweeps'), run.fence, -1) > 0 then return end
+    redis.call('HDEL', key(shard, 'sweeps'), run.fence)
+  end
+  local inflight, held = key(shard, 'inflight'), key(shard, 'held')
+  for _, field in ipairs({run.cluster, '*'}) do
+    if redis.call('HINCRBY', inflight, field, -1) <= 0 then redis.call('HDEL', inflight, field) end
+  end
+  if redis.call('SREM', held, '*') == 1 then wake() end
+  if redis.call('SREM', held, run.cluster) == 1 then
+    refresh_front(shard, run.cluster)
+    wake()
+  end
+end
+
+-- When a ref that may be swept is due again: a grid that all refs of the cluster share, so that one sweep meets all of them.
+-- The grids of an interval and of its multiples coincide. Between 0.1 and 1.1 intervals from now.
+local function on_grid(cluster, every, now)
+  local phase = tonumber(redis.sha1hex(cluster):sub(1, 12), 16)
+  local from = now + math.floor(every / 10)
+  return from + (phase - from) % every
+end
+
+local function interval(meta, now)
+  if meta.sweepable and not meta.deleting then return on_grid(meta.cluster, meta.every, now) end
+  return now + math.floor(meta.every * (0.95 + 0.1 * math.random()))
+end
+
+-- Poke one ref. `at` is the ms from which it may run; a delayed poke is not urgent.
+--   waiting            due at `at` or earlier
+--   queued, at once    the message that is under way will do
+--   swept              leaves the sweep, which only reads, and is due
+--   running, or queued and to be delayed   dirty: due again when the run ends
+local function poke_one(ref, why, urgent, at, now)
+  local shard = redis.call('HGET', 'fb:shard', ref)
+  if not shard then return 0 end
+  local meta = meta_of(shard, ref)
+  if not runnable(meta) then return 0 end
+  local score = urgent and at <= now and at - URGENT or at
+  local run = run_of(shard, ref)
+  if run and run.phase == 'sweep' then
+    release(shard, ref, run)
+    run = nil
+  end
+  if run and run.phase == 'queued' and at <= now then
+    run.why = join_why(run.why, why)
+    save_run(shard, ref, run)
+    return 1
+  end
+  note_why(shard, ref, why)
+  if run then
+    run.dirty = math.min(run.dirty or score, score)
+    save_run(shard, ref, run)
+  else
+    arm(shard, meta.cluster, ref, score)
+  end
+  return 1
+end
+
+-- What a live run leaves behind when it ends without finishing: due again, with its reasons.
+local function rearm_lost(shard, ref, run, now, why)
+  local meta = meta_of(shard, ref)
+  if not runnable(meta) then return end
+  if run.phase ~= 'sweep' then note_why(shard, ref, join_why(run.why, why)) end
+  arm(shard, meta.cluster, ref, math.min(run.dirty or now, now))
+end

@@ -1,0 +1,1 @@
+"""WHAT runs: the Celery tasks, thin. The only Celery seam that faces the domain."""

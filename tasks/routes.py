@@ -1,0 +1,12 @@
+"""Which task runs which kind: the table that beat publishes by."""
+
+from __future__ import annotations
+
+ROUTES = {
+    "GitRepository": "source.git.fetch",
+    "Kustomization": "apply.kustomization",
+    "Receiver": "notify.receiver",
+}
+"""kind → task name. The queue is the ref's shard."""
+
+SWEEP = "apply.sweep"

@@ -1,0 +1,1 @@
+"""WHERE: the Celery application, its queues, and every process that Fleetbeat starts."""

@@ -1,0 +1,64 @@
+"""The Celery application: broker, queues and the settings that keep a worker honest.
+
+Owns every Celery setting, each with its reason; holds no task and no domain logic.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from celery import Celery, signals
+
+from beat.scheduler import FleetScheduler
+from fleetbeat.settings import Settings
+from fleetbeat.state.shards import SOURCE
+from tasks.routes import ROUTES, SWEEP
+from workers.logs import configure
+
+BROKER_PREFIX = "fb:celery:"
+
+
+def make_app(settings: Settings) -> Celery:
+    """The application of one process."""
+    app = Celery("fleetbeat", broker=settings.redis_url, include=["tasks.source", "tasks.apply", "tasks.notify"])
+    app.conf.update(
+        task_ignore_result=True,  # the outcome goes to the registry; Flower reads events
+        task_acks_late=False,  # a lost message heals by its lease: one mechanism
+        task_serializer="json",
+        accept_content=["json"],
+        task_create_missing_queues=True,
+        task_default_queue=SOURCE,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,  # a message waits where any worker can take it
+        worker_send_task_events=True,  # Flower
+        task_send_sent_event=False,
+        worker_enable_remote_control=False,  # nobody who reaches Redis may shut workers down
+        worker_cancel_long_running_tasks_on_connection_loss=False,  # runs are fenced, let them finish
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "global_keyprefix": BROKER_PREFIX,
+            "priority_steps": [0],  # one list per queue: urgency is decided before a message is sent
+            "socket_timeout": 30,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        },
+        beat_scheduler=FleetScheduler,
+        fleetbeat_redis_url=settings.redis_url,
+        fleetbeat_routes=ROUTES,
+        fleetbeat_sweep=SWEEP,
+    )
+    return app
+
+
+@signals.setup_logging.connect
+def _logging(loglevel: str | int = "INFO", **_: object) -> None:
+    """Celery's programs log like every other role."""
+    configure(logging.getLevelName(loglevel) if isinstance(loglevel, int) else loglevel)
+
+
+app = make_app(Settings.from_env())
+"""What `celery -A workers.app` and Flower find."""

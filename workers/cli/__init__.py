@@ -1,0 +1,1 @@
+"""The `fleetbeat` command: the words of the command line, and nothing that a running Fleetbeat needs."""

@@ -1,0 +1,44 @@
+"""Options that several commands share, and what `up` takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_NAMESPACE = "flux-system"
+
+Kubeconfig = Annotated[Path | None, typer.Option("--kubeconfig", help="Kubeconfig file.", show_default="$KUBECONFIG")]
+Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.", show_default="current")]
+Namespace = Annotated[
+    str, typer.Option("--namespace", "-n", envvar="FLUX_SYSTEM_NAMESPACE", show_envvar=False, help="Namespace.")
+]
+Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="All namespaces.")]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Go on as things change, until Ctrl-C.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outcome.")]
+Every = Annotated[bool, typer.Option("--all", help="All objects of the kind in the namespace.")]
+Timeout = Annotated[str, typer.Option("--timeout", help="How long to wait, such as 90s or 5m.")]
+Output = Annotated[str, typer.Option("--output", "-o", help="json or yaml, for programs; get: also wide.")]
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """What `fleetbeat up` was asked to run."""
+
+    git: str | None
+    """Repository to sync; None runs the stack for whatever the hub already holds."""
+    path: str
+    """Directory in the repository."""
+    branch: str
+    interval: str
+    """How often the repository is looked at, as a duration."""
+    kubeconfig: Path | None
+    context: str | None
+    namespace: str
+    """Where the GitRepository and the Kustomization are made."""
+    flower_port: int
+    web_port: int
+    data: Path | None
+    """Where Redis, S3 and caches keep their files; None is a temporary folder, gone at the end."""
