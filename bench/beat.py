@@ -2,12 +2,12 @@
 
     python -m bench.beat [--refs 100000] [--interval 300] [--seconds 20]
 
-Starts an embedded Valkey, registers refs with specs of ~500 bytes and finishes one run of each with a status of ~900 bytes, so
-that everything is in Redis as in a settled fleet. Then three measurements with the real scheduler in a process of its own:
+Starts an embedded Valkey, registers refs with specs of ~500 bytes and finishes one run of each with a status of ~900
+bytes, so that Redis holds what it holds of a settled fleet. Then, with the real scheduler in a process of its own:
 
-- storm: everything is poked at once; a drain takes messages and finishes runs, and the claims published a second are counted;
-- steady: sources and retries spread over the interval; beat's CPU share at the rate that the interval asks for;
-- wake-up: the time from a poke to its message in the queue while nothing else is due.
+- wake-up: the time from a poke to its message in the queue while nothing else is due;
+- storm: everything is due at once, and messages are taken away as they come;
+- steady: what beat and Redis need of a core at the rate that the interval asks for, sweeps left out.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -131,18 +132,20 @@ def fill(state: State, client: redis.Redis, count: int, every_ms: int) -> None:
     done = 0
     for shard in shards.ALL:
         while runs := state.claim(shard, 1000, lane_cap=count, cluster_cap=count).runs:
-            finish(client, shard, ((run.ref, run.fence) for run in runs), every_ms, done)
+            finish(client, shard, ((run.ref, run.fence) for run in runs), (every_ms, 2 * every_ms), done)
             done += len(runs)
     while marks := state.changed(1000):
         state.ack((c.shard, c.ref, c.seq) for c in marks)
 
 
-def finish(client: redis.Redis, shard: str, runs: Iterable[tuple[str, int]], every_ms: int, number: int) -> None:
-    """Start and finish runs in one pipeline; their next ones are spread over the interval."""
+def finish(
+    client: redis.Redis, shard: str, runs: Iterable[tuple[str, int]], due: tuple[int, int], number: int = 0
+) -> None:
+    """Start and finish runs in one pipeline; their next ones are due at random in the window `due`, in ms from now."""
     pipeline = client.pipeline(transaction=False)
     for i, (ref, fence) in enumerate(runs, number):
         pipeline.fcall("fb_start", 0, shard, ref, fence, "bench", 30000)
-        pipeline.fcall("fb_finish", 0, shard, ref, fence, random.randrange(every_ms), 0, 1, status(i), 0, "")
+        pipeline.fcall("fb_finish", 0, shard, ref, fence, random.randrange(*due), 0, 1, status(i), 0, "")
     pipeline.execute()
 
 
@@ -159,75 +162,76 @@ def used_mb(client: redis.Redis) -> float:
     return float(memory["used_memory"]) / 1e6
 
 
-def storm(state: State, client: redis.Redis, count: int, pid: int) -> None:
-    """Everything due at once; queues are emptied as fast as they fill."""
-    process = psutil.Process(pid)
-    cpu = sum(process.cpu_times()[:2])
-    begun = time.monotonic()
-    poking = multiprocessing.Process(target=poke_all, args=(state_url(client), count))
-    poking.start()
-    taken = 0
+@contextmanager
+def beating(url: str, lane_cap: int) -> Iterator[psutil.Process]:
+    """Beat in a process of its own."""
+    beat = multiprocessing.get_context("spawn").Process(target=run_beat, args=(url, lane_cap), daemon=True)
+    beat.start()
+    try:
+        yield psutil.Process(beat.pid)
+    finally:
+        beat.kill()
+        beat.join()
+
+
+def lengths(client: redis.Redis) -> dict[str, int]:
+    """Messages in each queue."""
+    return {shard: client.llen(shard) for shard in shards.ALL}
+
+
+def cpu(process: psutil.Process) -> float:
+    """CPU seconds used so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def storm(client: redis.Redis, count: int, beat: psutil.Process) -> None:
+    """Take messages away until there was one for each ref."""
+    while not sum(lengths(client).values()):
+        time.sleep(0.005)
+    begun, used, taken = time.monotonic(), cpu(beat), 0
     while taken < count:
-        pipeline = client.pipeline(transaction=False)
-        for shard in shards.ALL:
-            pipeline.llen(shard)
-        lengths = pipeline.execute()
-        taken += sum(lengths)
-        for shard, length in zip(shards.ALL, lengths, strict=True):
-            if length:
-                client.ltrim(shard, 0, -length - 1)
-        time.sleep(0.02)
-    seconds = time.monotonic() - begun
-    cpu = sum(process.cpu_times()[:2]) - cpu
-    poking.join()
-    print(f"storm: {taken:,} claims published in {seconds:.1f} s = {taken / seconds:,.0f}/s, beat's CPU {cpu:.1f} s")
-
-
-def state_url(client: redis.Redis) -> str:
-    """The address that a client was made from."""
-    args = client.connection_pool.connection_kwargs
-    return f"redis://:{args['password']}@{args['host']}:{args['port']}/0"
-
-
-def poke_all(url: str, count: int) -> None:
-    """Poke every ref."""
-    State(url).poke((r.ref for r in records(count, 1)), "new revision", urgent=True)
+        for shard, length in lengths(client).items():
+            client.ltrim(shard, 0, -length - 1)
+            taken += length
+        time.sleep(0.05)
+    seconds, used = time.monotonic() - begun, cpu(beat) - used
+    print(f"storm: {taken:,} claims dispatched in {seconds:.1f} s, {taken / seconds:,.0f}/s; beat's CPU {used:.1f} s")
 
 
 def finish_all(state: State, client: redis.Redis, every_ms: int) -> None:
-    """End whatever is live."""
+    """End whatever is live; the next runs are spread over the interval."""
     for shard in shards.ALL:
-        client.delete(shard)
-        live = state.command("HGETALL", f"fb:{{{shard}}}:run")
-        finish(client, shard, ((ref.decode(), int(run.split(b";", 1)[0])) for ref, run in live.items()), every_ms, 0)
+        live = state.command("HGETALL", f"fb:{{{shard}}}:run").items()
+        for part in batched([(ref.decode(), int(run.split(b";", 1)[0])) for ref, run in live]):
+            finish(client, shard, part, (0, every_ms))
 
 
-def steady(client: redis.Redis, pid: int, seconds: float) -> None:
-    """Beat's share of a core at the interval's own rate."""
-    process = psutil.Process(pid)
-    cpu, begun = sum(process.cpu_times()[:2]), time.monotonic()
-    server = client.info("cpu")
+def batched(runs: list[tuple[str, int]], size: int = 1000) -> Iterator[list[tuple[str, int]]]:
+    """Portions of a list."""
+    return (runs[i : i + size] for i in range(0, len(runs), size))
+
+
+def steady(client: redis.Redis, seconds: float, beat: psutil.Process, server: psutil.Process) -> None:
+    """What is used while the interval alone asks for runs."""
+    before, begun, used, used_server = sum(lengths(client).values()), time.monotonic(), cpu(beat), cpu(server)
     time.sleep(seconds)
     took = time.monotonic() - begun
-    cpu = sum(process.cpu_times()[:2]) - cpu
-    after = client.info("cpu")
-    redis_cpu = sum(after[k] - server[k] for k in ("used_cpu_user", "used_cpu_sys"))
-    sent = sum(client.llen(shard) for shard in shards.ALL)
+    rate = (sum(lengths(client).values()) - before) / took
     print(
-        f"steady: {sent / took:,.0f} messages/s, beat {cpu / took:.1%} of a core,"
-        f" Redis {redis_cpu / took:.1%}, beat's RSS {process.memory_info().rss / 1e6:.0f} MB"
+        f"steady: {rate:,.0f} messages/s; beat {(cpu(beat) - used) / took:.1%} of a core,"
+        f" Redis {(cpu(server) - used_server) / took:.1%}; beat's RSS {beat.memory_info().rss / 1e6:.0f} MB"
     )
 
 
-def wake_up(state: State, client: redis.Redis, tries: int = 100) -> None:
+def wake_up(state: State, client: redis.Redis, tries: int = 200) -> None:
     """From a poke to its message."""
     taken = []
     ref = "GitRepository/team-000/source-00000"
-    client.delete(shards.SOURCE)
     for _ in range(tries):
         begun = time.monotonic()
         state.poke([ref], "webhook", urgent=True)
-        found = client.brpop([shards.SOURCE], timeout=5)
+        found: Any = client.brpop([shards.SOURCE], timeout=4)
         taken.append((time.monotonic() - begun) * 1000)
         fence = int(json.loads(found[1])["headers"]["id"].rsplit("#", 1)[1])
         state.start(shards.SOURCE, ref, fence)
@@ -249,24 +253,24 @@ def main() -> None:
 
 def measure(server: EmbeddedValkey, count: int, interval: float, seconds: float) -> None:
     """All measurements over one server."""
-    state, client = State(server.url), server.client()
+    state, client, every_ms = State(server.url), server.client(), round(interval * 1000)
     empty = used_mb(client)
     print(f"filling {count:,} refs (spec {len(json.dumps(spec('K/n/n', 1)))} B, status {len(status(1))} B)")
     begun = time.monotonic()
-    fill(state, client, count, round(interval * 1000))
+    fill(state, client, count, every_ms)
     print(f"filled in {time.monotonic() - begun:.0f} s")
     print(f"memory: {used_mb(client) - empty:.0f} MB in Redis for {count:,} refs")
-    beat = multiprocessing.Process(target=run_beat, args=(server.url, count), daemon=True)
-    beat.start()
-    assert beat.pid is not None
-    try:
+    with beating(server.url, count):
+        while not client.info("clients")["blocked_clients"]:
+            time.sleep(0.1)
         wake_up(state, client)
-        storm(state, client, count, beat.pid)
-        finish_all(state, client, round(interval * 1000))
-        steady(client, beat.pid, seconds)
-    finally:
-        beat.terminate()
-        beat.join(5)
+    state.poke((record.ref for record in records(count, every_ms)), "new revision", urgent=True)
+    with beating(server.url, count) as beat:
+        storm(client, count, beat)
+    finish_all(state, client, every_ms)
+    with beating(server.url, count) as beat:
+        time.sleep(5)  # what became due before it started
+        steady(client, seconds, beat, psutil.Process(server.pid))
 
 
 if __name__ == "__main__":

@@ -154,6 +154,10 @@ class StateUnavailable(Retryable, ConnectionError):
     reason = "Progressing"
 
 
+class Unexpected(Retryable):
+    """The worker failed in a way that nobody foresaw, see its log."""
+
+
 class LostLease(Retryable):
     """Another run took over; this one writes nothing more."""
 

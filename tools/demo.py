@@ -122,7 +122,7 @@ class Demo:
     def break_and_fix(self) -> None:
         """A broken manifest is named and changes nothing; its fix goes through."""
         good = (EXAMPLE / "apps/base/shop/shop.yaml").read_text()
-        self.commit({"apps/base/shop/shop.yaml": good.replace("replicas: 1", "replicas: one")}, "Typo in shop.yaml")
+        self.commit({"apps/base/shop/shop.yaml": good.replace("number: 80", "number: eighty")}, "Typo in the Ingress")
         self.wait("a broken manifest is reported, nothing else changes", self._broken_is_told, 60)
         self.commit({"apps/base/shop/shop.yaml": good.replace("1.4.2", "1.5.0")}, "Fix shop.yaml, take 1.5.0")
         self.wait(
@@ -210,7 +210,7 @@ class Demo:
             for i in self._kustomizations()
             if i["metadata"]["name"].endswith("-apps") and _ready(i)["status"] == "False"
         ]
-        return len(told) == 2 and all("frontend" in _ready(i)["message"] for i in told) and self._replicas() == 3
+        return len(told) == 2 and all("Ingress" in _ready(i)["message"] for i in told) and self._replicas() == 3
 
     def _secret(self, name: str, key: str, value: str) -> None:
         data = {key: base64.b64encode(value.encode()).decode()}

@@ -21,8 +21,10 @@ class Scratch:
     def __init__(self) -> None:
         _sweep()
         self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self._lock: IO[str] = (self.path / "lock").open("w")
+        fresh = self.path / "lock.new"
+        self._lock: IO[str] = fresh.open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        fresh.rename(self.path / "lock")  # others see it locked or not at all
 
     def remove(self) -> None:
         """Delete the folder and all in it."""

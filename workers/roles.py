@@ -37,7 +37,8 @@ def run(role: str) -> None:
 def _worker(role: str, pool: str, concurrency: int, settings: Settings) -> list[str]:
     from workers.queues import QUEUES
 
-    arguments = ["worker", "-n", f"{role}@%h", "-Q", ",".join(QUEUES[role]), "-P", pool, "-c", str(concurrency)]
+    name = os.environ.get("FLEETBEAT_NAME") or role  # two of a role on one host must differ
+    arguments = ["worker", "-n", f"{name}@%h", "-Q", ",".join(QUEUES[role]), "-P", pool, "-c", str(concurrency)]
     return [
         *arguments,
         "-E",
@@ -105,10 +106,9 @@ async def _observer(settings: Settings) -> None:
 
 
 async def _web(settings: Settings) -> None:
-    from fleetbeat.reconcile.context import hub_config
     from workers import web
 
-    await web.run(settings, hub_config(settings), State(settings.redis_url))
+    await web.run(settings)
 
 
 _LOOPS: dict[str, Callable[[Settings], Coroutine[Any, Any, None]]] = {"hub": _hub, "observer": _observer, "web": _web}

@@ -28,6 +28,10 @@ MIB = 1024 * 1024
 FILE_MODE, EXECUTABLE_MODE, DIRECTORY_MODE = 0o600, 0o700, 0o750
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # deflate, no flags, mtime 0, OS unknown
 _BLOCK = tarfile.BLOCKSIZE
+_NOBODY = b"0000000\0"
+_REST = bytes(100) + tarfile.GNU_MAGIC + bytes(247)
+_FIXED_SUM = sum(_REST) + 8 * ord(" ")
+_BATCH = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -111,14 +115,25 @@ def _check_sizes(path: str, size: int, total: int, limits: Limits) -> None:
 
 
 def _write_entry(sink: _GzipSink, entry: Entry, data: bytes) -> None:
-    info = tarfile.TarInfo(entry.path)
     if entry.read is None:
-        info.type, info.mode = tarfile.DIRTYPE, DIRECTORY_MODE
-    else:
-        info.mode, info.size = EXECUTABLE_MODE if entry.executable else FILE_MODE, len(data)
-    sink.write(info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape"))
+        sink.write(_header(entry.path + "/", DIRECTORY_MODE, 0, tarfile.DIRTYPE))
+        return
+    mode = EXECUTABLE_MODE if entry.executable else FILE_MODE
+    sink.write(_header(entry.path, mode, len(data), tarfile.REGTYPE))
     sink.write(data)
     sink.write(bytes(-len(data) % _BLOCK))
+
+
+def _header(path: str, mode: int, size: int, kind: bytes) -> bytes:
+    """A GNU tar header, as tarfile writes it but ten times as fast where the path fits into its field."""
+    name = path.encode("utf-8", "surrogateescape")
+    if len(name) > tarfile.LENGTH_NAME:
+        info = tarfile.TarInfo(path.rstrip("/"))
+        info.mode, info.size, info.type = mode, size, kind
+        return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+    numbers = b"%07o\0%s%s%011o\0%011o\0" % (mode, _NOBODY, _NOBODY, size, 0)
+    checksum = sum(name) + sum(numbers) + sum(kind) + _FIXED_SUM
+    return b"%s%s%06o\0 %s%s" % (name.ljust(tarfile.LENGTH_NAME, b"\0"), numbers, checksum, kind, _REST)
 
 
 class _GzipSink:
@@ -129,16 +144,28 @@ class _GzipSink:
         self._deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS, 8, zlib.Z_DEFAULT_STRATEGY)
         self._crc = 0
         self._length = 0
+        self._batch: list[bytes] = []
+        self._batched = 0
         self.sha256 = hashlib.sha256()
         self.size = 0
         self._emit(_GZIP_HEADER)
 
     def write(self, data: bytes) -> None:
+        self._batch.append(data)
+        self._batched += len(data)
+        if self._batched >= _BATCH:
+            self._compress()
+
+    def _compress(self) -> None:
+        data = b"".join(self._batch)
+        self._batch.clear()
+        self._batched = 0
         self._crc = zlib.crc32(data, self._crc)
         self._length += len(data)
         self._emit(self._deflate.compress(data))
 
     def finish(self) -> None:
+        self._compress()
         self._emit(self._deflate.flush())
         self._emit(struct.pack("<LL", self._crc, self._length & 0xFFFFFFFF))
         self._out.flush()

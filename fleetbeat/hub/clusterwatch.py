@@ -19,7 +19,7 @@ from fleetbeat.hub.sightings import Sightings
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.discovery import Discovery
-from fleetbeat.kube.errors import KubeError, Unauthorized
+from fleetbeat.kube.errors import KubeError, Unauthorized, Unreachable
 from fleetbeat.kube.watch import Session, session
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ REQUEST_SECONDS = 10.0
 
 Access = Callable[[], Awaitable[tuple[ClusterConfig, str]]]
 """Gives the cluster's configuration and a text that changes with it; raises KubeError."""
+Returned = Callable[[], Awaitable[None]]
+"""Told when a cluster that could not be reached answers again."""
 
 
 @dataclass(eq=False)
@@ -49,18 +51,29 @@ class _Running:
 class ClusterWatch:
     """The watches of one cluster; `wanted` is set from outside."""
 
-    def __init__(self, cluster: str, access: Access, hub_id: str, sightings: Sightings, expected: Expected) -> None:
+    def __init__(
+        self,
+        cluster: str,
+        access: Access,
+        hub_id: str,
+        sightings: Sightings,
+        expected: Expected,
+        returned: Returned,
+    ) -> None:
         self.cluster = cluster
         self.wanted: frozenset[Kind] = frozenset()
         self._access = access
         self._hub_id = hub_id
         self._sightings = sightings
         self._expected = expected
+        self._returned = returned
         self._running: dict[Kind, _Running] = {}
         self._refused: dict[Kind, float] = {}
         """kind → when to look for it again."""
         self._suspicious = False
         """True after a 401: the access may have changed."""
+        self._lost_at: float | None = None
+        """When the cluster, or the hub with its kubeconfig, gave no answer last; None once it is back."""
         self._reminder = Reminder(log)
 
     @property
@@ -79,6 +92,7 @@ class ClusterWatch:
                 async with session(config) as http:
                     await self._keep(http, version)
             except FleetbeatError as error:
+                self._lost_at = monotonic()
                 self._reminder.warn(f"cluster {self.cluster} cannot be watched: {error.message}")
             if monotonic() - begun > last:
                 pause = PAUSES[0]
@@ -94,6 +108,7 @@ class ClusterWatch:
         try:
             while True:
                 await self._adjust(http, discovery)
+                await self._welcome()
                 if self._suspicious or monotonic() - checked > ACCESS_EVERY:
                     self._suspicious, checked = False, monotonic()
                     if (await self._access())[1] != version:
@@ -102,6 +117,13 @@ class ClusterWatch:
         finally:
             client.close()
             await self._end(list(self._running))
+
+    async def _welcome(self) -> None:
+        """After a loss: once a watch has heard from the cluster, whoever could not run is told."""
+        lost = self._lost_at
+        if lost is not None and any(running.managed.watch.last_seen > lost for running in self._running.values()):
+            self._lost_at = None
+            await self._returned()
 
     async def _adjust(self, http: Session, discovery: Discovery) -> None:
         now = monotonic()
@@ -119,6 +141,7 @@ class ClusterWatch:
             resource = await asyncio.to_thread(discovery.resource, *kind)
         except KubeError as error:
             self._refused[kind] = monotonic() + RETRY_KIND
+            self._note_loss(error)
             self._reminder.warn(f"{kind.kind} objects on cluster {self.cluster} are not watched: {error.message}")
             return
         managed = ManagedKind(
@@ -135,6 +158,11 @@ class ClusterWatch:
             if isinstance(result, Exception):
                 log.error("a watch on cluster %s failed and begins again", self.cluster, exc_info=result)
 
+    def _note_loss(self, error: KubeError) -> None:
+        if isinstance(error, Unreachable):
+            self._lost_at = monotonic()
+
     def _failed(self, error: KubeError) -> None:
         self._suspicious = self._suspicious or isinstance(error, Unauthorized)
+        self._note_loss(error)
         self._reminder.warn(f"a watch on cluster {self.cluster} failed: {error.message}")

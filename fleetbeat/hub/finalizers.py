@@ -18,7 +18,7 @@ from fleetbeat.kube.errors import Conflict, KubeError, NotFound
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8
-PAUSES = (0.5, 30.0)
+PAUSES = (0.5, 5.0)
 """Seconds before a failed patch is tried again: the first pause, doubled up to the last."""
 
 
@@ -74,7 +74,6 @@ class Finalizers:
         meta = obj["metadata"]
         patch = [
             {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
-            {"op": "replace", "path": "/metadata/uid", "value": meta["uid"]},
             {"op": "add", "path": "/metadata/finalizers", "value": [*(meta.get("finalizers") or ()), kind.finalizer]},
         ]
         path = kind.path(meta["namespace"], meta["name"])

@@ -44,6 +44,12 @@ class Inventory:
         refs = self._by_cluster().get(cluster, [])
         return {key: ref for ref, memo in self._memos(cluster, refs) for key in memo.fp if key.endswith(ending)}
 
+    def stranded(self, cluster: str) -> list[str]:
+        """The refs that could not be run while this cluster was away; the hub is everybody's cluster."""
+        groups = self._by_cluster()
+        chosen = groups if cluster == HUB else {cluster: groups.get(cluster, [])}
+        return [ref for name, refs in chosen.items() for ref, memo in self._memos(name, refs) if memo.failures]
+
     def _by_cluster(self) -> dict[str, list[str]]:
         grouped: dict[str, list[str]] = defaultdict(list)
         for ref, cluster in self._state.placements().items():

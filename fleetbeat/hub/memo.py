@@ -23,11 +23,14 @@ class _Wait(msgspec.Struct, frozen=True):
 
 
 class Memo(msgspec.Struct, frozen=True):
-    """fingerprints by `<inventory id>@<version>`; `health` while objects are awaited; ids that differ at every look."""
+    """fingerprints by `<inventory id>@<version>`; `health` while objects are awaited; ids that differ at every look;
+    `failures` while the last run failed because its cluster, the hub or S3 was away.
+    """
 
     fp: dict[str, str] = {}
     health: _Wait | None = None
     noisy: tuple[str, ...] = ()
+    failures: int = 0
 
     def awaits(self, inventory_id: str) -> bool:
         """Whether a health check waits for this object."""

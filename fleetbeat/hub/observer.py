@@ -1,6 +1,6 @@
 """Sees what happens to managed objects on every cluster, and wakes their owners: drift at once, health as it changes.
 
-Owns which clusters and kinds are watched, within a budget; clusters beyond it are swept instead. Any number of observers
+Owns which clusters and kinds are watched, within a budget; clusters beyond it are swept instead. Any number of them
 may run. It reads metadata only and writes nothing but pokes and the clusters' signs of life.
 """
 
@@ -137,7 +137,16 @@ class Observer:
                 except FleetbeatError:
                     await asyncio.sleep(RETRY)
 
-        return ClusterWatch(cluster, access, self._identity, self._sightings, expected)
+        async def returned() -> None:
+            await self._guarded(asyncio.to_thread(self._wake_stranded, cluster))
+
+        return ClusterWatch(cluster, access, self._identity, self._sightings, expected, returned)
+
+    def _wake_stranded(self, cluster: str) -> None:
+        refs = self._inventory.stranded(cluster)
+        if refs:
+            log.info("cluster %s answers again: %d resources waited for it", cluster, len(refs))
+            self._state.poke(refs, "the cluster answers again")
 
     def _access(self, cluster: str) -> tuple[ClusterConfig, str]:
         if cluster == HUB:

@@ -19,7 +19,7 @@ from fleetbeat.hub.finalizers import Finalizers
 from fleetbeat.hub.interest import Interest
 from fleetbeat.hub.journal import HubWentBack, Journal
 from fleetbeat.hub.owned import OwnedKind
-from fleetbeat.hub.role import Tenure, hold, plain
+from fleetbeat.hub.role import HUB_PAUSE, Tenure, hold, plain
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.watch import Session, Watch, session
@@ -40,7 +40,7 @@ async def run(
     artifact_prefix: what the keys of artifacts in S3 begin with.
     """
     kinds = [KINDS[name] for name in owned]
-    client = KubeClient(config, timeout=REQUEST_SECONDS)
+    client = KubeClient(config, timeout=REQUEST_SECONDS, longest_break=HUB_PAUSE)
     anew = False
 
     async def duty(tenure: Tenure) -> None:
@@ -103,7 +103,7 @@ class Registrar:
     def _config_watches(self, http: Session) -> list[Watch]:
         kinds = {kind: ConfigKind(kind, self._pokes) for kind in PATHS}
         return [
-            Watch(http, PATHS[kind], callbacks.on_list, callbacks.on_event, True, on_error=callbacks.on_error)
+            Watch(http, PATHS[kind], callbacks.on_list, callbacks.on_event, True, "", callbacks.on_error, HUB_PAUSE)
             for kind, callbacks in kinds.items()
         ]
 
@@ -127,4 +127,4 @@ class Registrar:
 
 
 def _watch(http: Session, kind: OwnedKind) -> Watch:
-    return Watch(http, kind.kind.path(), kind.on_list, kind.on_event, on_error=kind.on_error)
+    return Watch(http, kind.kind.path(), kind.on_list, kind.on_event, on_error=kind.on_error, longest_backoff=HUB_PAUSE)

@@ -19,7 +19,7 @@ import msgspec
 from fleetbeat.api.kinds import KINDS, OWNED_BY_DEFAULT, Kind
 from fleetbeat.errors import FleetbeatError
 from fleetbeat.hub.events import EventWriter
-from fleetbeat.hub.role import Tenure, hold
+from fleetbeat.hub.role import HUB_PAUSE, Tenure, hold
 from fleetbeat.hub.status import StatusWriter
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
@@ -47,7 +47,7 @@ T = TypeVar("T")
 async def run(config: ClusterConfig, state: State, owned: Iterable[str] = OWNED_BY_DEFAULT) -> None:
     """Report for ever, whenever this process holds the role; ends cleanly when cancelled."""
     kinds = {name: KINDS[name] for name in owned}
-    client = KubeClient(config, timeout=REQUEST_SECONDS)
+    client = KubeClient(config, timeout=REQUEST_SECONDS, longest_break=HUB_PAUSE)
     try:
         await hold(state, ROLE, lambda tenure: Reporter(client, state, kinds, tenure).work())
     finally:

@@ -20,11 +20,14 @@ from fleetbeat.state import State
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 15.0
-RENEW_EVERY = 3.0
+RENEW_EVERY = 1.0
+"""Seconds between renewals; also how fast a wiped Redis is noticed."""
 STAND_BY = 1.0
 """Seconds between two looks at a role that another process holds."""
 MARGIN = 4.0
 """Seconds before the lease's end from which nothing new is begun."""
+HUB_PAUSE = 3.0
+"""Seconds after which a hub that does not answer is asked again at the latest: everybody waits for it."""
 PAUSES = (0.2, 5.0)
 """Seconds after a failed tenure: the first pause, doubled up to the last."""
 

@@ -50,9 +50,9 @@ class StatusWriter:
         return self._replace(kind, name, uid, fields)
 
     def _replace(self, kind: Kind, ref: Ref, uid: str, status: dict[str, Any]) -> bool:
-        """`replace` of the uid is the precondition: the API server answers 409 when the live object has another."""
+        """Only a JSON patch's `test` holds the status subresource to a uid: a uid in a merge patch is ignored there."""
         patch = [
-            {"op": "replace", "path": "/metadata/uid", "value": uid},
+            {"op": "test", "path": "/metadata/uid", "value": uid},
             {"op": "add", "path": "/status", "value": status},
         ]
         path = kind.path(ref.namespace, ref.name, "status")
@@ -60,19 +60,12 @@ class StatusWriter:
             self.client.patch(path, patch, JSON_PATCH, {"fieldManager": f"gotk-{kind.controller}"})
         except NotFound:
             return False
-        except Conflict:
-            return self._retry_unless_replaced(kind, ref, uid)
         except Invalid as error:
-            log.error("%s: the API server refuses its status, which is dropped: %s", ref, error.message)
+            live = self._read(kind, ref)
+            if live is not None and live["metadata"]["uid"] == uid:
+                log.error("%s: the API server refuses its status, which is dropped: %s", ref, error.message)
             return False
         return True
-
-    def _retry_unless_replaced(self, kind: Kind, ref: Ref, uid: str) -> bool:
-        """A conflict that is not about the uid (a writer came between) is the caller's to retry."""
-        live = self._read(kind, ref)
-        if live is None or live["metadata"]["uid"] != uid:
-            return False
-        raise Conflict(f"{ref}: its status was changed by somebody else at the same moment")
 
     def _finalize(self, kind: Kind, ref: Ref, uid: str) -> bool:
         for _ in range(TRIES):
@@ -87,14 +80,14 @@ class StatusWriter:
                 self._drop_finalizer(kind, ref, meta, [f for f in finalizers if f != kind.finalizer])
             except NotFound:
                 return False
-            except (Conflict, Invalid):
+            except Conflict:
                 continue
             return True
         raise Conflict(f"{ref}: its finalizers are changed all the time by somebody else")
 
     def _drop_finalizer(self, kind: Kind, ref: Ref, meta: Mapping[str, Any], rest: list[str]) -> None:
         patch = [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
             {"op": "replace", "path": "/metadata/finalizers", "value": rest},
         ]
         self.client.patch(

@@ -204,8 +204,9 @@ def _finish(run: _Run, found: Looked) -> Written:
 
 
 def _skipped_entry(run: _Run, found: Looked) -> LedgerEntry:
-    """Watched like any other while it carries our labels, so that its return to us is noticed; never equal."""
+    """Without digest: looked at every time. Watched while it carries our labels, so that its return to us is seen."""
     version, live = found.desired.resource.version, found.live
-    if live is None or not marks.is_owned(live.labels, run.options.owner, run.options.hub_id):
+    if live is None:
         return LedgerEntry(version)
-    return LedgerEntry(version, "", live.fingerprint, live.uid)
+    ours = marks.is_owned(live.labels, run.options.owner, run.options.hub_id)
+    return LedgerEntry(version, "", live.fingerprint if ours else "", live.uid)

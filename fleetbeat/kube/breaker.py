@@ -13,6 +13,10 @@ THRESHOLD = 3
 """Consecutive failures that open the breaker."""
 SHORTEST, LONGEST = 2.0, 60.0
 """Seconds that it stays open; doubled at every failed probe."""
+CHEAP = 5.0
+"""It stays open no longer than this when a probe takes next to nothing: a refused connection may be tried often."""
+PROBE_SHARE = 12.0
+"""It stays open so many times as long as a probe takes."""
 
 
 @dataclass(eq=False)
@@ -20,6 +24,8 @@ class Breaker:
     """Closed: calls pass. Open: calls are refused until a deadline, then one probe passes at a time. Thread-safe."""
 
     failures: int = 0
+    longest: float = LONGEST
+    """Seconds that it stays open at most."""
     _open_for: float = SHORTEST
     _until: float = 0.0
     _last: str = ""
@@ -36,13 +42,13 @@ class Breaker:
             self._until = monotonic() + self._open_for  # this caller is the probe; others are refused meanwhile
             return None
 
-    def failed(self, message: str) -> None:
-        """A call got no answer."""
+    def failed(self, message: str, took: float = LONGEST) -> None:
+        """A call got no answer within `took` seconds."""
         with self._lock:
             self.failures += 1
             self._last = message
             if self.failures > THRESHOLD:
-                self._open_for = min(self._open_for * 2, LONGEST)
+                self._open_for = min(self._open_for * 2, self.longest, max(CHEAP, PROBE_SHARE * took))
             if self.failures >= THRESHOLD:
                 self._until = monotonic() + self._open_for
 

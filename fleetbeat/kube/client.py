@@ -12,13 +12,14 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from socket import SO_KEEPALIVE, SOL_SOCKET
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 import urllib3
 
-from fleetbeat.kube.breaker import Breaker
+from fleetbeat.kube import breaker
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import KubeError, ServerError, TooManyRequests, Unreachable, from_response
 from fleetbeat.kube.explain import TIMEOUT, unauthorized, unreachable
@@ -37,6 +38,7 @@ LONGEST_PAUSE = 5.0
 """Seconds that a Retry-After is honoured here; longer ones are the caller's to schedule."""
 
 Params = Mapping[str, str | int | bool]
+Headers = Mapping[str, str]
 Body = bytes | Mapping[str, Any] | Sequence[Any]
 
 
@@ -55,15 +57,25 @@ class Response:
 class KubeClient:
     """One account on one API server. Thread-safe; `impersonate` gives other accounts over the same connections."""
 
-    def __init__(self, config: ClusterConfig, timeout: float = 30.0, pool_size: int = POOL_SIZE) -> None:
+    def __init__(
+        self,
+        config: ClusterConfig,
+        timeout: float = 30.0,
+        pool_size: int = POOL_SIZE,
+        longest_break: float = breaker.LONGEST,
+    ) -> None:
+        """longest_break: seconds for which a server that does not answer is left alone at most."""
         self.config = config
         self.timeout = timeout
         """Seconds that one request may take to answer, unless it says otherwise."""
         self.stats: Counter[tuple[str, str]] = Counter()
         """Requests sent so far by (verb, resource), such as ("PATCH", "configmaps"); shared by impersonations."""
         self._stats_lock = threading.Lock()
-        self._breaker = Breaker()
+        self._breaker = breaker.Breaker(longest=longest_break)
         self._pool = _pool(config, pool_size)
+        # With a proxy, requests go through the manager, which knows when to tunnel; else straight to the one host.
+        self._host = None if config.proxy_url else self._pool.connection_from_url(config.server)
+        self._base = config.server if self._host is None else urlsplit(config.server).path
         self._account: tuple[tuple[str, str], ...] = ()
 
     def impersonate(self, user: str, groups: Sequence[str] = ()) -> KubeClient:
@@ -105,7 +117,7 @@ class KubeClient:
         timeout: float | None = None,
     ) -> Response:
         """As `request`, with the status code: a PATCH that created its object answers 201."""
-        url = f"{self.config.server}{path}?{_query(params)}" if params else f"{self.config.server}{path}"
+        url = f"{self._base}{path}?{_query(params)}" if params else f"{self._base}{path}"
         payload = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
         headers = self._headers(accept or JSON, content_type or (JSON if payload is not None else None))
         again = method == "GET" or content_type == APPLY
@@ -171,44 +183,52 @@ class KubeClient:
         answer: dict[str, Any] = orjson.loads(self.request(method, path, params, body, content_type, None, timeout))
         return answer
 
-    def _headers(self, accept: str, content_type: str | None) -> urllib3.HTTPHeaderDict:
-        headers = urllib3.HTTPHeaderDict(self.config.auth_headers())
-        headers["Accept"] = accept
-        headers["User-Agent"] = "fleetbeat"
+    def _headers(self, accept: str, content_type: str | None) -> Headers:
+        headers = {**self.config.auth_headers(), "Accept": accept, "User-Agent": "fleetbeat"}
         if content_type:
             headers["Content-Type"] = content_type
+        if len(self._account) < 3:
+            return {**headers, **dict(self._account)}
+        repeated = urllib3.HTTPHeaderDict(headers)
         for name, value in self._account:
-            headers.add(name, value)
-        return headers
+            repeated.add(name, value)
+        return repeated
 
     def _once(
-        self, method: str, path: str, url: str, payload: bytes | None, headers: urllib3.HTTPHeaderDict, timeout: float
+        self, method: str, path: str, url: str, payload: bytes | None, headers: Headers, timeout: float
     ) -> Response:
         refused = self._breaker.refuses()
         if refused is not None:
             message, left = refused
-            raise Unreachable(f"{message}; next try in {left:.0f}s", retry_after=left)
+            raise Unreachable(message, retry_after=left)  # the same text each time, so that a status stays as it is
         self._count(method, path)
+        begun = time.monotonic()
         try:
-            answer = self._pool.request(
-                method,
-                url,
-                body=payload,
-                headers=headers,
-                timeout=urllib3.Timeout(connect=min(timeout, CONNECT_TIMEOUT), read=timeout),
-                retries=False,
-                redirect=False,
-                preload_content=False,
-            )
+            answer = self._open(method, url, payload, headers, timeout)
             body = _read(answer)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             problem = unreachable(self.config, error)
-            self._breaker.failed(problem.message)
+            self._breaker.failed(problem.message, time.monotonic() - begun)
             raise problem from error
         self._breaker.answered()
         if answer.status < 300:
             return Response(answer.status, body)
         raise self._error(answer.status, body, answer.headers.get("Retry-After"))
+
+    def _open(
+        self, method: str, url: str, payload: bytes | None, headers: Headers, timeout: float
+    ) -> urllib3.BaseHTTPResponse:
+        options: dict[str, Any] = {
+            "body": payload,
+            "headers": headers,
+            "timeout": urllib3.Timeout(connect=min(timeout, CONNECT_TIMEOUT), read=timeout),
+            "retries": False,
+            "redirect": False,
+            "preload_content": False,
+        }
+        if self._host is None:
+            return self._pool.urlopen(method, url, **options)
+        return self._host.urlopen(method, url, assert_same_host=False, **options)
 
     def _error(self, status: int, body: bytes, retry_after: str | None) -> KubeError:
         after = float(retry_after) if retry_after and retry_after.isdigit() else None
@@ -259,7 +279,8 @@ def _pause(error: KubeError, attempt: int, idempotent: bool) -> float | None:
 
 
 def _pool(config: ClusterConfig, size: int) -> urllib3.PoolManager:
-    options: dict[str, Any] = {"maxsize": size, "block": False, "num_pools": 2}
+    keep_alive = [*urllib3.connection.HTTPConnection.default_socket_options, (SOL_SOCKET, SO_KEEPALIVE, 1)]
+    options: dict[str, Any] = {"maxsize": size, "block": False, "num_pools": 2, "socket_options": keep_alive}
     context = config.ssl_context
     if context is not None:
         options["ssl_context"] = context

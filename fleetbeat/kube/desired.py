@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from fleetbeat.kube.managers import LAST_APPLIED
 Object = dict[str, Any]
 
 _SERVER_SET = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink")
+_SHORT = 3
 _CRD = "CustomResourceDefinition"
 
 
@@ -94,21 +96,29 @@ def redact(message: str, body: bytes, kind: str) -> str:
     if kind != "Secret":
         return message
     secret = orjson.loads(body)
-    for part in ("data", "stringData"):
-        fields = secret.get(part)
-        for value in fields.values() if isinstance(fields, dict) else ():
-            message = _mask(message, value)
+    quoted = {value for part in ("data", "stringData") for value in _scalars(secret.get(part))}
+    plain = {text for value in quoted for text in _decoded(value)}
+    for text in sorted(quoted | plain, key=len, reverse=True):
+        # A short value is masked as a word only, lest the rest of the sentence goes with it.
+        pattern = re.escape(text) if len(text) > _SHORT else rf"(?<!\w){re.escape(text)}(?!\w)"
+        message = re.sub(pattern, "*****", message)
     return message
 
 
-def _mask(message: str, value: Any) -> str:
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    spellings = [text]
+def _scalars(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _scalars(item)
+    elif value not in (None, ""):
+        yield value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _decoded(text: str) -> Iterator[str]:
     try:
-        spellings.append(base64.b64decode(text, validate=True).decode())
+        plain = base64.b64decode(text, validate=True).decode()
     except ValueError:
-        pass
-    for spelling in spellings:
-        if spelling:
-            message = message.replace(spelling, "*****")
-    return message
+        return
+    if plain:
+        yield plain

@@ -23,7 +23,7 @@ _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICAT
 
 def unreachable(config: ClusterConfig, error: BaseException) -> Unreachable:
     """The error for a request that got no answer."""
-    slow = any(isinstance(cause, (TimeoutError, urllib3.exceptions.TimeoutError)) for cause in _chain(error))
+    slow = any(_is_timeout(cause) for cause in _chain(error))
     message = f"API server {config.server} cannot be reached: {_why(config, error)}"
     return Unreachable(message, status_reason=TIMEOUT if slow else "")
 
@@ -46,7 +46,7 @@ def _why(config: ClusterConfig, error: BaseException) -> str:
             return _verification(config, cause)
         if isinstance(cause, ssl.SSLError):
             return f"TLS failed ({cause.reason or 'no reason given'})"
-        if isinstance(cause, (TimeoutError, urllib3.exceptions.TimeoutError)):
+        if _is_timeout(cause):
             return "no answer in time"
         if isinstance(cause, socket.gaierror):
             return "unknown host"
@@ -60,6 +60,12 @@ def _verification(config: ClusterConfig, error: ssl.SSLCertVerificationError) ->
     if "expired" in error.verify_message:
         return f"the server's certificate has expired{hint}"
     return f"the server's certificate is not trusted ({error.verify_message}){hint}"
+
+
+def _is_timeout(error: BaseException) -> bool:
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return False  # counted among the timeouts by urllib3, whatever its cause
+    return isinstance(error, (TimeoutError, urllib3.exceptions.TimeoutError))
 
 
 def _chain(error: BaseException) -> list[BaseException]:

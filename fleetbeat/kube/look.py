@@ -82,7 +82,7 @@ def look(
         return Looked(desired, Verdict.WRITE, drift=gone)
     wanted = answer.json()
     if marks.ignored(wanted["metadata"]) or marks.once(desired.metadata):
-        return Looked(desired, Verdict.SKIP, live)
+        return Looked(desired, Verdict.SKIP, live or _metadata(target, desired))
     known = entry is not None and entry.digest == desired.digest
     return _compare(target, desired, wanted, live, options) if known else _change(desired, wanted, options)
 
@@ -118,7 +118,7 @@ def _same_moment(
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The live object and the dry-run answer made from that very version of it; controllers write in between.
 
-    Where they never rest, the pair of different versions is the answer: at worst it causes an apply that changes nothing.
+    Where they never rest, the pair of different versions is the answer: at worst it causes an idle apply.
     """
     there = target.writer.get(desired.path)
     for _ in range(_TRIES):
@@ -136,8 +136,12 @@ def _merges(desired: Desired, there: Mapping[str, Any]) -> bool:
 def _same_version(target: Target, desired: Desired, live: Live | None, rv: str) -> Live | None:
     """Metadata of exactly the version that was judged; None when the object moves too fast, and is looked at again."""
     if live is None or live.rv != rv:
-        live = get_metadata(target.client, desired.resource, desired.id.namespace, desired.id.name)
+        live = _metadata(target, desired)
     return live if live is not None and live.rv == rv else None
+
+
+def _metadata(target: Target, desired: Desired) -> Live | None:
+    return get_metadata(target.client, desired.resource, desired.id.namespace, desired.id.name)
 
 
 def _dry_run(target: Target, desired: Desired, patience: float) -> Response:
@@ -157,7 +161,7 @@ def _refused(target: Target, desired: Desired, error: KubeError, options: ApplyO
     refusal = describe(desired, error)
     if not _cannot_change(error):
         return Looked(desired, Verdict.KEEP, refusal=refusal)
-    live = get_metadata(target.client, desired.resource, desired.id.namespace, desired.id.name)
+    live = _metadata(target, desired)
     if live is None or not _may_recreate(desired, live, options):
         return Looked(desired, Verdict.KEEP, refusal=refusal)
     other = marks.owned_by_another(live.labels, options.owner, options.hub_id)

@@ -60,7 +60,8 @@ class PartialList(msgspec.Struct, frozen=True):
     """PartialObjectMetadataList."""
 
     metadata: _ListMeta
-    items: list[Partial]
+    items: list[Partial] | None = None
+    """null when there is none."""
 
 
 decode_partial = msgspec.json.Decoder(Partial).decode
@@ -104,7 +105,7 @@ def list_metadata(target: Target, resource: Resource, selector: str = "", namesp
         body = target.client.request("GET", resource.path(namespace), params, accept=ACCEPT_LIST)
         with _no_collection(len(body)):
             page = decode_list(body)
-            for item in page.items:
+            for item in page.items or ():
                 meta = item.metadata
                 found[ObjectId(resource.group, resource.kind, meta.namespace, meta.name)] = Live.of(meta)
         if not page.metadata.cont:
@@ -122,7 +123,7 @@ def get_metadata(client: KubeClient, resource: Resource, namespace: str, name: s
 
 
 def still_there(target: Target, entries: Mapping[ObjectId, LedgerEntry]) -> list[ObjectId]:
-    """Those of `entries` that exist as the object the ledger names; one that was made anew by others is not it."""
+    """Those of `entries` that are being deleted and not gone yet; what stays for other reasons does not count."""
 
     def exists(oid: ObjectId) -> bool:
         entry = entries[oid]
@@ -133,7 +134,7 @@ def still_there(target: Target, entries: Mapping[ObjectId, LedgerEntry]) -> list
         if resource.namespaced != bool(oid.namespace):
             return False  # the path would lead to another object
         live = get_metadata(target.client, resource, oid.namespace, oid.name)
-        return live is not None and (not entry.uid or live.uid == entry.uid)
+        return live is not None and live.deleting and (not entry.uid or live.uid == entry.uid)
 
     ids = list(entries)
     return [oid for oid, there in zip(ids, pool.run_all(exists, ids), strict=True) if there]

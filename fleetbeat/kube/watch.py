@@ -108,6 +108,8 @@ class Watch:
     label_selector: str = ""
     on_error: OnError | None = None
     """Told of every failed request; the watch goes on by itself."""
+    longest_backoff: float = LONGEST_BACKOFF
+    """Seconds between two tries at most."""
     last_seen: float = field(default=float("-inf"), init=False)
     """`time.monotonic()` of the last list, event or bookmark."""
     _version: str = field(default="", init=False)
@@ -134,7 +136,7 @@ class Watch:
     async def _pause(self, error: KubeError) -> None:
         if self.on_error is not None:
             self.on_error(error)
-        backoff = min(0.25 * 2.0**self._failures, LONGEST_BACKOFF)
+        backoff = min(0.25 * 2.0 ** min(self._failures, 20), self.longest_backoff)
         self._failures += 1
         if self._failures >= RELIST_AFTER:
             self._version = ""

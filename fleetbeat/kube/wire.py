@@ -17,12 +17,13 @@ class _ObjectListMeta(msgspec.Struct, frozen=True, rename="camel"):
 
 class _ObjectList(msgspec.Struct, frozen=True):
     metadata: _ObjectListMeta
-    items: list[dict[str, Any]]
+    items: list[dict[str, Any]] | None = None
 
 
 class _PartialList(msgspec.Struct, frozen=True):
     metadata: _ObjectListMeta
-    items: list[Partial]
+    items: list[Partial] | None = None
+    """null when there is none."""
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -38,12 +39,12 @@ _partial = msgspec.json.Decoder(Partial)
 
 def decode_objects(body: bytes) -> tuple[list[Any], str, str]:
     page = _objects.decode(body)
-    return list(page.items), page.metadata.resource_version, page.metadata.following
+    return list(page.items or ()), page.metadata.resource_version, page.metadata.following
 
 
 def decode_partials(body: bytes) -> tuple[list[Any], str, str]:
     page = _partials.decode(body)
-    return list(page.items), page.metadata.resource_version, page.metadata.following
+    return list(page.items or ()), page.metadata.resource_version, page.metadata.following
 
 
 def event_object(line: bytes) -> tuple[str, Any, str]:

@@ -40,13 +40,18 @@ class Written:
 
 
 def write(target: Target, looked: Looked, options: ApplyOptions) -> Written:
-    """Bring one object into its desired form. Raises what the guard raises; failures of the API server are returned."""
+    """Bring one object into its desired form.
+
+    Raises what the guard raises, and KubeError when the cluster cannot be reached; refusals are returned.
+    """
     desired = looked.desired
     try:
         if looked.verdict is Verdict.RECREATE:
             _remove(target, looked, options)
         created, meta = _settle(target, looked, options)
     except KubeError as error:
+        if error.status == 0:
+            raise  # no object's fault
         return Written(looked, "unchanged", problem=describe(desired, error, "apply"))
     except ReconciliationFailed as error:
         return Written(looked, "unchanged", problem=error.message)

@@ -21,6 +21,7 @@ from fleetbeat.artifacts.archive import Archive
 from fleetbeat.artifacts.store import Source
 from fleetbeat.errors import AuthenticationFailed, FleetbeatError, StorageFailed
 from fleetbeat.kube.errors import NotFound
+from fleetbeat.reconcile import backoff
 from fleetbeat.reconcile.outcome import Outcome, short_revision
 from fleetbeat.reconcile.run import Pipeline, Work
 from fleetbeat.reconcile.status import now_text
@@ -29,8 +30,8 @@ from fleetbeat.sources.git import Deadline, GitResult, Observed, fetch
 
 FENCE_KEY = "fleetbeat.io/fence"
 """In `status.artifact.metadata`: which run made the artifact. It outlives Redis and orders artifacts of one source."""
-BACKOFF_FIRST, BACKOFF_LAST = 5.0, 900.0
-"""Backoff of a failing source, seconds: doubles from the first to the last."""
+BACKOFF_LAST = 900.0
+"""Longest pause after a failure of the Git server, seconds."""
 
 Artifact = dict[str, Any]
 """`status.artifact` as JSON."""
@@ -210,7 +211,8 @@ def fail(work: GitWork, error: FleetbeatError) -> Outcome:
     attempt.condition(status, kind, "True", error.reason, error.message)
     work.event(error.reason, error.message, warning=True)
     failures = int(work.memo.get("failures", 0)) + 1
-    pause = error.retry_after or min(BACKOFF_FIRST * 2 ** min(failures - 1, 10), BACKOFF_LAST)
+    longest = backoff.LONGEST if backoff.is_away(error) else BACKOFF_LAST
+    pause = error.retry_after or backoff.pause(failures, longest=longest)
     return Outcome(f"{error.reason}: {error.message}", status, {"failures": failures}, next_in=pause, error=error)
 
 

@@ -1,7 +1,8 @@
 """The Kustomization pipeline: from a source's artifact to objects on a cluster, as a literal list of steps.
 
-Each step reads what earlier ones left on the workbench and either goes on (None) or ends the run (an Outcome). Nothing
-here waits: an object that is not healthy yet, a dependency, a missing artifact all end the run with the time of the next.
+Each step reads what earlier ones left on the workbench and either goes on (None) or ends the run (an Outcome).
+Nothing here waits: an object that is not healthy yet, a dependency, a missing artifact all end the run with the time
+of the next.
 """
 
 from __future__ import annotations
@@ -120,15 +121,20 @@ def gather_variables(work: KustomizationWork) -> Outcome | None:
 def build(work: KustomizationWork) -> Outcome | None:
     """The objects that the artifact asks for."""
     assert work.file is not None  # noqa: S101 - set by fetch_artifact
-    work.rendered = render(
-        work.ctx.engine,
-        work.file,
-        work.got["digest"],
-        work.obj["spec"],
-        work.variables,
-        cache=work.ctx.renders,
-        timeout=work.timeout,
-    )
+    try:
+        work.rendered = render(
+            work.ctx.engine,
+            work.file,
+            work.got["digest"],
+            work.obj["spec"],
+            work.variables,
+            cache=work.ctx.renders,
+            timeout=work.timeout,
+        )
+    except ArtifactFailed as error:
+        if work.file.exists():
+            raise
+        raise ArtifactFailed("the cache was emptied during the build; building again", retry_after=1.0) from error
     return None
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fleetbeat.api.conditions import get_condition
 from fleetbeat.api.decode import decode_spec
 from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.kustomize import KustomizationSpec
@@ -19,6 +20,7 @@ from fleetbeat.kube.apply import ApplyResult, Change
 from fleetbeat.kube.ledger import Ledger, LedgerEntry
 from fleetbeat.kube.reach import ON_HUB, Reach
 from fleetbeat.kube.target import Target
+from fleetbeat.reconcile import backoff
 from fleetbeat.reconcile.history import record
 from fleetbeat.reconcile.outcome import Outcome, Status
 from fleetbeat.reconcile.run import Work
@@ -189,15 +191,27 @@ def fields(work: KustomizationWork, outcome: str) -> Status:
 
 
 def fail(work: KustomizationWork, error: FleetbeatError) -> Outcome:
-    """A failed attempt: told once as an event, tried again after `retryInterval`."""
+    """A failed attempt: told as an event, tried again after `retryInterval`, or sooner when a cluster or S3 is away."""
     status = work.attempt.failed(error, **fields(work, error.reason))
-    waiting = error.retry_after
     retry = work.retry if work.decoded is not None else DEFAULT_INTERVAL
-    work.event(error.reason, error.message, warning=True, metadata=work.metadata)
+    memo = {key: value for key, value in work.memo.items() if key not in ("health", "failures")}
+    waiting = error.retry_after
+    if backoff.is_away(error):
+        failures = backoff.count(work.memo, work.why)
+        memo["failures"] = failures
+        waiting = max(waiting or 0.0, backoff.pause(failures))
+    if work.requested or not (backoff.is_away(error) and _told(work, error)):
+        work.event(error.reason, error.message, warning=True, metadata=work.metadata)
     return Outcome(
         summary=f"{error.reason}: {error.message}",
         status=status,
-        memo={key: value for key, value in work.memo.items() if key != "health"},
+        memo=memo,
         next_in=min(waiting, retry) if waiting else retry,
         error=error,
     )
+
+
+def _told(work: KustomizationWork, error: FleetbeatError) -> bool:
+    """Whether the last attempt ended in the same failure."""
+    ready = get_condition(work.old.get("conditions") or [], "Ready") or {}
+    return (ready.get("status"), ready.get("reason"), ready.get("message")) == ("False", error.reason, error.message)

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from fleetbeat.api.refs import Ref
-from fleetbeat.errors import FleetbeatError, LostLease, Rebuilding, Retryable, StateUnavailable
+from fleetbeat.errors import FleetbeatError, LostLease, Rebuilding, StateUnavailable, Unexpected
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.lease import LEASE_SECONDS, Lease
 from fleetbeat.reconcile.outcome import DROPPED, Event, Outcome, Status
@@ -158,7 +158,7 @@ def _walk(pipeline: Pipeline, work: Work[Any]) -> Outcome:
     except Exception as error:
         log.exception("%s: a step failed unexpectedly", work.ref)
         return pipeline.on_error(
-            work, Retryable(f"unexpected {type(error).__name__} in {work.ref.kind} run, see the worker's log")
+            work, Unexpected(f"unexpected {type(error).__name__} in {work.ref.kind} run, see the worker's log")
         )
     raise AssertionError("the last step of a pipeline must return an outcome")
 

@@ -93,7 +93,10 @@ def _path_regex(glob: str) -> str | None:
     translated = [[_segment_regex(segment) for segment in run] for run in runs]
     if any(regex is None for run in translated for regex in run):
         return None
-    end = "/." if contents_only else "/" if only_directories else "(?:/|\\Z)"
+    if contents_only:
+        end = "/[^/]+/" if only_directories else "/."
+    else:
+        end = "/" if only_directories else "(?:/|\\Z)"
     parts = ["/".join(filter(None, run)) for run in translated]
     if not parts:
         return ".*/" if only_directories else "."
@@ -131,7 +134,7 @@ def _segment_regex(glob: str) -> str | None:
             pieces[-1] += re.escape(character)
     regex = pieces[0] + "".join(f"(?>[^/]*?{piece})" for piece in pieces[1:-1] if piece)
     regex += f"[^/]*{pieces[-1]}" if len(pieces) > 1 else ""
-    return regex if _compiles(regex) else None
+    return regex if "[" not in glob or _compiles(regex) else None
 
 
 def _class_regex(found: re.Match[str]) -> str:

@@ -52,7 +52,7 @@ def _tls(ca: bytes | None, certificate: bytes | None, key: bytes | None) -> ssl.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
         if ca is not None:
-            context.load_verify_locations(cadata=ca.decode("ascii"))
+            context.load_verify_locations(cadata=ca.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError) as error:
         raise AuthenticationFailed("the key ca.crt of the Secret holds no PEM certificate that can be read") from error
     if certificate is not None and key is not None:
@@ -84,10 +84,10 @@ def describe(error: HTTPError) -> str:
     match error:
         case NameResolutionError():
             return "unknown host; check the URL and this worker's DNS"
-        case ConnectTimeoutError():
-            return "the server does not take connections (timeout)"
         case NewConnectionError():
             return "the server does not take connections (refused or unreachable)"
+        case ConnectTimeoutError():
+            return "the server does not take connections (timeout)"
         case ReadTimeoutError():
             return "the server did not answer in time"
         case ProxyError():

@@ -16,12 +16,15 @@ from workers.up import prepare
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """A running Fleetbeat with the clusters `hub` and `edge`, and nothing applied yet."""
+def fleet(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """A running Fleetbeat with the clusters `hub` and `edge`, and nothing applied yet.
+
+    A module may ask for more than one of a role: `COPIES = {role: number}`.
+    """
     directory: Path = tmp_path_factory.mktemp("fleet")
     with ClusterSet("hub", "edge", audit=True) as clusters, GitServer(directory / "git") as git:
         prepare(Access(clusters["hub"].kubeconfig, None, "flux-system"))
-        stack = Stack(directory / "stack", clusters["hub"].kubeconfig)
+        stack = Stack(directory / "stack", clusters["hub"].kubeconfig, copies=getattr(request.module, "COPIES", {}))
         stack.start()
         fleet = Fleet(clusters, git, stack)
         try:

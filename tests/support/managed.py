@@ -48,7 +48,7 @@ class Managed:
     kubeconfig: Path
     namespace: str
     scratch: Path
-    owner: Ref = Ref("Kustomization", "flux-system", "managed")
+    owner: Ref = field(init=False)
     ledger: Ledger = field(init=False)
 
     def __post_init__(self) -> None:

@@ -4,8 +4,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: flux
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
+{{/* What every role reads. */}}
 {{- define "fleetbeat.env" -}}
 - name: FLEETBEAT_REDIS_URL
   valueFrom: {secretKeyRef: {name: {{ .Values.redis.existingSecret }}, key: {{ .Values.redis.key }}}}
@@ -21,15 +23,37 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   value: {{ .Values.defaultServiceAccount | quote }}
 {{- end }}
 
-{{- define "fleetbeat.s3" -}}
+{{/* Where artifacts are. */}}
+{{- define "fleetbeat.store" -}}
 - name: FLEETBEAT_S3_ENDPOINT
-  value: {{ required "s3.endpoint is required, for example http://minio.minio:9000" .Values.s3.endpoint | quote }}
+  value: {{ .Values.s3.endpoint | quote }}
 - name: FLEETBEAT_S3_BUCKET
   value: {{ .Values.s3.bucket | quote }}
 - name: FLEETBEAT_S3_REGION
   value: {{ .Values.s3.region | quote }}
+- name: FLEETBEAT_S3_PREFIX
+  value: {{ .Values.s3.prefix | quote }}
+{{- end }}
+
+{{/* The right to read and write them. */}}
+{{- define "fleetbeat.storeKeys" -}}
+{{- with .Values.s3.existingSecret -}}
 - name: FLEETBEAT_S3_ACCESS_KEY
-  valueFrom: {secretKeyRef: {name: {{ .Values.s3.existingSecret }}, key: accessKey}}
+  valueFrom: {secretKeyRef: {name: {{ . }}, key: accessKey}}
 - name: FLEETBEAT_S3_SECRET_KEY
-  valueFrom: {secretKeyRef: {name: {{ .Values.s3.existingSecret }}, key: secretKey}}
+  valueFrom: {secretKeyRef: {name: {{ . }}, key: secretKey}}
+{{- end }}
+{{- end }}
+
+{{/* Binds the account of .role to the cluster role .to */}}
+{{- define "fleetbeat.binding" }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: {{ .root.Release.Name }}-{{ .role }}
+  labels: {{- include "fleetbeat.labels" .root | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ .to }}}
+subjects:
+  - {kind: ServiceAccount, name: {{ .root.Release.Name }}-{{ .role }}, namespace: {{ .root.Release.Namespace }}}
 {{- end }}

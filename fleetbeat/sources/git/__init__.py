@@ -9,10 +9,12 @@ from __future__ import annotations
 import tempfile
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from dulwich.errors import ApplyDeltaError, ChecksumMismatch, FileFormatException
+from dulwich.pack import PackFileDisappeared
 
 from fleetbeat.api.source import GitRepositorySpec
 from fleetbeat.artifacts.archive import Archive, Entry, write_archive
@@ -31,6 +33,7 @@ __all__ = ["Deadline", "GitLimits", "GitResult", "Observed", "fetch"]
 
 _DAMAGE = (
     *(KeyError, IndexError, ValueError, AssertionError, OSError, zlib.error),
+    PackFileDisappeared,
     ApplyDeltaError,
     ChecksumMismatch,
     FileFormatException,
@@ -112,10 +115,9 @@ class _Job:
 
     def run(self, candidates: list[Candidate], observed: Observed | None) -> GitResult:
         """A damaged mirror is emptied and filled once more before its damage counts as an error."""
-        try:
+        with suppress(*_DAMAGE):
             return self._attempt(candidates, observed)
-        except _DAMAGE:
-            self.mirror.clear()
+        self.mirror.clear()
         try:
             return self._attempt(candidates, observed)
         except _DAMAGE as error:
@@ -128,7 +130,7 @@ class _Job:
         commit = self.mirror.commit(chosen.commit)
         if observed is not None and observed.equals(self.plan, chosen.revision):
             return GitResult(chosen.revision, chosen.commit)
-        tree = Tree(self.mirror.store, commit.tree, self.limits, self.deadline)
+        tree = Tree(self.mirror.objects, commit.tree, self.limits, self.deadline)
         entries = tree.entries(self.plan.directories, self.plan.ignore)
         archive = self._archive(entries)
         subject = commit.message.split(b"\n", 1)[0].decode("utf-8", "replace")[:200]

@@ -23,7 +23,7 @@ class GitLimits:
     """One object, unfolded."""
     delta_bytes: int = 1024 * MIB
     """All objects that were sent as deltas, unfolded: bounds the memory that resolving them takes."""
-    unfolded_bytes: int = 8192 * MIB
+    unfolded_bytes: int = 4096 * MIB
     """All objects of one fetch, unfolded: bounds the time."""
     mirror_packs: int = 24
     """Fetches that a mirror collects before it is fetched anew."""

@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dulwich.object_store import DiskObjectStore
-from dulwich.objects import Commit, ObjectID
+from dulwich.objects import Commit, ShaFile
 
 from fleetbeat.errors import GitOperationFailed
 from fleetbeat.sources.git.limits import Deadline, GitLimits
+from fleetbeat.sources.git.objects import Objects
 from fleetbeat.sources.git.pack import add_pack
 from fleetbeat.sources.git.refs import Candidate
 from fleetbeat.sources.git.transport import SmartHttp
@@ -32,26 +32,25 @@ class Mirror:
     """An open mirror; make one by `open_mirror`."""
 
     def __init__(self, folder: Path, limits: GitLimits, deadline: Deadline) -> None:
-        self._objects = folder / "objects"
-        self._packs = self._objects / "pack"
+        self._packs = folder / "packs"
         self._commits = folder / "commits"
         self._limits = limits
         self._deadline = deadline
-        self._store: DiskObjectStore | None = None
+        self._objects: Objects | None = None
         self._packs.mkdir(parents=True, exist_ok=True)
         for leftover in self._packs.glob("new-*"):
             leftover.unlink()
 
     @property
-    def store(self) -> DiskObjectStore:
-        """The objects that are there now."""
-        if self._store is None:
-            self._store = DiskObjectStore(self._objects)
-        return self._store
+    def objects(self) -> Objects:
+        """What is there now."""
+        if self._objects is None:
+            self._objects = Objects(self._packs)
+        return self._objects
 
     def commit(self, commit: str) -> Commit:
         """A commit's object; GitOperationFailed if the id belongs to something else."""
-        found = self.store[ObjectID(commit.encode())]
+        found = ShaFile.from_raw_string(*self.objects.read(commit.encode()))
         if not isinstance(found, Commit):
             raise GitOperationFailed(f"the reference points to a {found.type_name.decode()}, not to a commit")
         return found
@@ -77,13 +76,13 @@ class Mirror:
         """Forget everything."""
         self.close()
         self._commits.unlink(missing_ok=True)
-        shutil.rmtree(self._objects, ignore_errors=True)
+        shutil.rmtree(self._packs, ignore_errors=True)
         self._packs.mkdir(parents=True)
 
     def close(self) -> None:
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        if self._objects is not None:
+            self._objects.close()
+            self._objects = None
 
     def _known(self) -> list[str]:
         return self._commits.read_text().split() if self._commits.exists() else []
@@ -101,7 +100,7 @@ class Mirror:
 
     def _complete(self, commit: str, known: list[str]) -> None:
         """Record that the commit is here in full."""
-        if ObjectID(commit.encode()) not in self.store:
+        if commit.encode() not in self.objects:
             raise GitOperationFailed(f"the server did not send the commit {commit}")
         temporary = self._commits.with_suffix(".new")
         temporary.write_text("\n".join([*known, commit]))
@@ -139,8 +138,10 @@ def _lock(handle: int, deadline: Deadline) -> None:
 
 def evict(root: Path, max_bytes: int, spare: Path) -> None:
     """Empty the least recently used mirrors, but none in use, until the rest fits into `max_bytes`."""
+    if not root.exists():
+        return  # somebody emptied the cache
     folders = sorted((folder.stat().st_mtime, folder) for folder in root.iterdir())
-    sizes = {folder: sum(_size(pack) for pack in folder.glob("objects/pack/*")) for _, folder in folders}
+    sizes = {folder: sum(_size(pack) for pack in folder.glob("packs/*")) for _, folder in folders}
     excess = sum(sizes.values()) - max_bytes
     for _, folder in folders:
         if excess <= 0:
@@ -162,5 +163,5 @@ def _emptied(folder: Path) -> bool:
         except BlockingIOError:
             return False
         (folder / "commits").unlink(missing_ok=True)
-        shutil.rmtree(folder / "objects", ignore_errors=True)
+        shutil.rmtree(folder / "packs", ignore_errors=True)
         return True

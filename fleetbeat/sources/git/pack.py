@@ -81,9 +81,8 @@ def _scan(buffer: mmap.mmap, limits: GitLimits, deadline: Deadline) -> Iterator[
     if count > limits.objects:
         raise ArchiveInvalid(f"the repository sent {count} objects, more than the {limits.objects} allowed")
     position, unfolded, deltas = _HEADER, 0, 0
-    for number in range(count):
-        if number % 1000 == 0:
-            deadline.left()
+    for _ in range(count):
+        deadline.left()
         found, size, position = _header(buffer, position)
         _check(size, limits.object_bytes, "one object")
         target, position = _skip(buffer, position, size)

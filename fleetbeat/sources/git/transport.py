@@ -84,7 +84,7 @@ class _Response:
 
     def close(self) -> None:
         with suppress(HTTPError):
-            self.inner.read(_REST_BYTES)
+            self.inner.read1(_REST_BYTES)
         self.inner.close()
 
 
@@ -211,15 +211,21 @@ class _Reader:
         self._left = cap
 
     def read(self, size: int) -> bytes:
-        self._deadline.left()
-        try:
-            data = self._response.read(size)
-        except HTTPError as error:
-            raise GitOperationFailed(f"reading the server's answer: {describe(error)}") from error
+        """`size` bytes, fewer at the end only; looks at the clock whenever something arrives."""
+        data = bytearray()
+        while len(data) < size and (piece := self._piece(size - len(data))):
+            data += piece
         self._left -= len(data)
         if self._left < 0:
             raise ArchiveInvalid("the server sent more than a repository may have; split it or use a smaller one")
-        return data
+        return bytes(data)
+
+    def _piece(self, size: int) -> bytes:
+        self._deadline.left()
+        try:
+            return self._response.read1(size)
+        except HTTPError as error:
+            raise GitOperationFailed(f"reading the server's answer: {describe(error)}") from error
 
 
 def _timeout(deadline: Deadline) -> Timeout:

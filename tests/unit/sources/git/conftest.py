@@ -1,0 +1,70 @@
+"""What the Git tests share: a fresh repository, and a worker that fetches it."""
+
+from __future__ import annotations
+
+import dataclasses
+import tarfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from fleetbeat.api.source import GitRepositorySpec
+from fleetbeat.sources.credentials import HttpCredentials
+from fleetbeat.sources.git import Deadline, GitLimits, GitResult, Observed, fetch
+from tools.gitrepo import GitRepo
+from tools.gitserver import GitServer
+
+
+@dataclasses.dataclass
+class Worker:
+    """Fetches as a source worker does, with a cache of its own."""
+
+    cache: Path
+    results: list[GitResult] = dataclasses.field(default_factory=list)
+
+    def fetch(
+        self,
+        url: str,
+        ref: dict[str, str] | None = None,
+        *,
+        observed: Observed | None = None,
+        credentials: HttpCredentials | None = None,
+        limits: GitLimits | None = None,
+        seconds: float = 60,
+        **fields: Any,
+    ) -> GitResult:
+        wire = {"interval": "1m", "url": url, "ref": ref or {"branch": "main"}, **fields}
+        spec = msgspec.convert(wire, GitRepositorySpec)
+        result = fetch(spec, credentials, observed, self.cache, Deadline.after(seconds), limits)
+        self.results.append(result)
+        return result
+
+    def close(self) -> None:
+        for result in self.results:
+            if result.archive is not None:
+                result.archive.close()
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Worker]:
+    made = Worker(tmp_path / "cache")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def repo(git_server: GitServer) -> GitRepo:
+    return git_server.create(f"r-{uuid.uuid4().hex[:12]}")
+
+
+def content(result: GitResult) -> dict[str, bytes]:
+    """The files of a result's archive."""
+    assert result.archive is not None
+    result.archive.file.seek(0)
+    with tarfile.open(fileobj=result.archive.file, mode="r:gz") as tar:
+        opened = {member.name: tar.extractfile(member) for member in tar.getmembers() if member.isfile()}
+        return {name: file.read() for name, file in opened.items() if file is not None}
