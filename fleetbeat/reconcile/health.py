@@ -29,9 +29,13 @@ ALWAYS_CURRENT = frozenset(
 """Kinds that are current by existing; what was just applied exists."""
 
 
-def first_look_delay(attempt: int) -> float:
+FIRST_LOOK = 0.25
+"""Seconds from apply to the second look."""
+
+
+def next_look(looks: int) -> float:
     """Seconds until the next look at objects that are not ready: the observer usually comes first."""
-    return min(0.5 * 1.6**attempt, 15.0)
+    return min(FIRST_LOOK * 1.6**looks, 15.0)
 
 
 def unsettled(target: Target, wanted: Wanted, selector: str) -> dict[ObjectId, Health]:

@@ -14,7 +14,7 @@ from fleetbeat.api.meta import format_duration
 from fleetbeat.api.refs import ObjectId, split_api_version
 from fleetbeat.errors import HealthCheckFailed, PruneFailed
 from fleetbeat.kube.readiness import Health
-from fleetbeat.reconcile.health import ALWAYS_CURRENT, Wanted, describe, failed, first_look_delay, unsettled
+from fleetbeat.reconcile.health import ALWAYS_CURRENT, FIRST_LOOK, Wanted, describe, failed, next_look, unsettled
 from fleetbeat.reconcile.kustomization_work import KustomizationWork, fields
 from fleetbeat.reconcile.outcome import Outcome, short_revision
 
@@ -71,11 +71,14 @@ def _judge(work: KustomizationWork, waiting: dict[ObjectId, Health], wait: dict[
     if took > work.timeout:
         raise HealthCheckFailed(f"timeout waiting for: {describe(waiting)}")
     memo = work.memo | {"health": wait | {"looks": wait["looks"] + 1, "waiting": _encode(work, waiting)}}
+    summary = f"waiting for {describe(waiting)}"
+    if wait["looks"] == 0:  # most objects are healthy in a moment: not worth a status of its own
+        return Outcome(summary, memo=memo, next_in=FIRST_LOOK)
     message = f"Running health checks for revision {work.revision} with a timeout of {format_duration(work.timeout)}"
     status = work.attempt.progressing(message, **_moved(work, "HealthCheckProgressing"))
     work.attempt.condition(status, "Healthy", "Unknown", "Progressing", message)
-    delay = min(first_look_delay(wait["looks"]), max(work.timeout - took, 0.2))
-    return Outcome(summary=f"waiting for {describe(waiting)}", status=status, memo=memo, next_in=delay)
+    delay = min(next_look(wait["looks"]), max(work.timeout - took, 0.2))
+    return Outcome(summary, status, memo, next_in=delay)
 
 
 def succeed(work: KustomizationWork, changed: str, *, health: bool, took: float = 0.0) -> Outcome:

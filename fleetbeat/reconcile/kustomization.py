@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from fleetbeat.api.conditions import is_ready
+from fleetbeat.api.conditions import get_condition, is_ready
 from fleetbeat.api.refs import ObjectId, Ref
 from fleetbeat.errors import AccessDenied, ArtifactFailed, InvalidExpression
 from fleetbeat.kube.apply import ApplyFailed, ApplyOptions, apply_set, prune
@@ -41,17 +41,23 @@ def find_source(work: KustomizationWork) -> Outcome | None:
         raise AccessDenied(f"spec.sourceRef: {source} is in another namespace, which this installation refuses")
     record = work.ctx.state.artifact(str(source))
     if record is None:
-        raise _without_artifact(work, source)
+        return _without_artifact(work, source)
     work.artifact = msgspec.json.decode(record)
     return None
 
 
-def _without_artifact(work: KustomizationWork, source: Ref) -> ArtifactFailed:
+def _without_artifact(work: KustomizationWork, source: Ref) -> Outcome:
+    """A source that is about to run is waited for in silence: its artifact pokes this ref."""
     if source.kind not in work.ctx.settings.owned_kinds:
-        return ArtifactFailed(f"spec.sourceRef: this installation does not reconcile {source.kind} objects")
-    if work.ctx.state.look(str(source)) is None:
-        return ArtifactFailed(f"spec.sourceRef: {source} not found")
-    return ArtifactFailed(f"{source} has no artifact yet", retry_after=RETRY_SOON)
+        raise ArtifactFailed(f"spec.sourceRef: this installation does not reconcile {source.kind} objects")
+    found = work.ctx.state.look(str(source))
+    if found is None:
+        raise ArtifactFailed(f"spec.sourceRef: {source} not found")
+    status = msgspec.json.decode(found.status or b"{}")
+    ready = get_condition(status.get("conditions") or [], "Ready")
+    if ready is not None and ready["status"] == "False" and not status.get("artifact"):
+        raise ArtifactFailed(f"{source} has no artifact: {ready['message']}", retry_after=RETRY_SOON)
+    return Outcome(summary=f"waiting for {source} to run", next_in=RETRY_SOON)
 
 
 def skip_settled(work: KustomizationWork) -> Outcome | None:

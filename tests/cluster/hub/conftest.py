@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -138,6 +139,10 @@ class User:
         """Merge patch."""
         kind, _, name = ref.split("/")
         return self.client.patch(self.path(kind, name), fields)
+
+    def request(self, ref: str) -> None:
+        """Ask for a run, as `flux reconcile` does."""
+        self.patch(ref, metadata={"annotations": {"reconcile.fluxcd.io/requestedAt": uuid.uuid4().hex}})
 
     def delete(self, ref: str) -> None:
         """Ask for its deletion."""

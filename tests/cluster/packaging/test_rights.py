@@ -1,0 +1,198 @@
+"""Every role does its whole job with no more than the rights that the chart gives its service account."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from fleetbeat.api.kinds import KINDS
+from tests.support.chart import NAMESPACE, Release
+from tests.support.image import Image
+from tests.support.installation import Installation
+from tests.support.wait import until
+from tools.apiclient import ApiError
+from tools.clusters import Cluster
+from tools.gitserver import GitServer
+from workers.embedded.s3 import EmbeddedS3
+from workers.roles import ROLES
+
+pytestmark = pytest.mark.cluster
+
+TENANT = "team"
+TOKEN = "hook-token"
+COMMITTED = (
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app}\ndata: {colour: '${colour}'}\n"
+    "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n"
+)
+
+
+@pytest.fixture(params=["clusterAdmin=true", "clusterAdmin=false"])
+def installation(
+    request: pytest.FixtureRequest, hub: Cluster, image: Image, redis_url: str, s3: EmbeddedS3, tmp_path: Path
+) -> Iterator[Installation]:
+    """All roles, at work."""
+    release = Release.render(
+        request.param,
+        f's3.endpoint="{s3.endpoint}"',
+        f's3.bucket="{s3.bucket}"',
+        f's3.prefix="{uuid.uuid4().hex}"',
+        'flower.existingSecret="flower"',
+    )
+    secrets = {
+        "fleetbeat-redis": {"url": redis_url},
+        "fleetbeat-s3": {"accessKey": s3.access_key, "secretKey": s3.secret_key},
+        "flower": {"auth": "fleetbeat:secret"},
+    }
+    _namespace(hub, NAMESPACE)
+    with Installation(release, hub, image, tmp_path, secrets) as running:
+        yield running
+
+
+@pytest.fixture
+def tenant(hub: Cluster) -> Iterator[str]:
+    """A fresh namespace whose service account `team` may do everything in it, and nothing elsewhere."""
+    name = f"tenant-{uuid.uuid4().hex[:6]}"
+    _namespace(hub, name)
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{name}"
+    hub.api("POST", f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": TENANT}})
+    rule = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    hub.api("POST", f"{rbac}/roles", {"metadata": {"name": TENANT}, "rules": [rule]})
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": TENANT}
+    subjects = [{"kind": "ServiceAccount", "name": TENANT, "namespace": name}]
+    hub.api("POST", f"{rbac}/rolebindings", {"metadata": {"name": TENANT}, "roleRef": role, "subjects": subjects})
+    yield name
+    hub.api("DELETE", f"/api/v1/namespaces/{name}")
+
+
+def test_every_role_does_its_job_under_its_own_account(
+    installation: Installation, hub: Cluster, tenant: str, git_server: GitServer
+) -> None:
+    """Fetch, apply, events, drift, webhook, artifact and deletion work; the API server never refuses a request."""
+    git = git_server.create(f"rights-{tenant}")
+    head = git.commit({"app/app.yaml": COMMITTED}, "first")
+    _create_fleet(hub, tenant, git.url)
+    ready = _waiter(installation, hub, tenant)
+
+    source = ready("GitRepository", "app")
+    ready("Kustomization", "app")
+    assert ready("Receiver", "push")["status"]["webhookPath"]
+    assert _config_map(hub, tenant)["data"] == {"colour": "blue"}
+    assert _get(source["status"]["artifact"]["url"]).status == 200
+    assert head in source["status"]["artifact"]["revision"]
+    events = f"/api/v1/namespaces/{tenant}/events"
+    until(lambda: _reasons(hub, events) >= {"ReconciliationSucceeded"}, message="an event", timeout=60)
+
+    hub.api("PATCH", _path(tenant), {"data": {"colour": "red"}})
+    until(lambda: _config_map(hub, tenant)["data"] == {"colour": "blue"}, message="drift reverted", timeout=60)
+
+    git.commit({"app/app.yaml": COMMITTED.replace("app}", "app, labels: {pushed: 'yes'}}", 1)}, "second")
+    hook = hub.api("GET", KINDS["Receiver"].path(tenant, "push"))["status"]["webhookPath"]
+    assert urllib3.request("POST", f"http://127.0.0.1:{installation.web}{hook}", body=b"{}", timeout=30.0).status == 200
+    until(lambda: "pushed" in _config_map(hub, tenant)["metadata"]["labels"], message="the push", timeout=60)
+
+    for kind, name in (("Kustomization", "app"), ("Receiver", "push"), ("GitRepository", "app")):
+        hub.api("DELETE", KINDS[kind].path(tenant, name))
+    until(lambda: not _resources(hub, tenant), message="resources gone", timeout=60)
+    assert not _names(hub, tenant) & {"app", "other"}
+
+    installation.check_alive()
+    _check_requests(installation)
+
+
+def _check_requests(installation: Installation) -> None:
+    sent = installation.requests()
+    refused = [event for events in sent.values() for event in events if event["responseStatus"]["code"] in (401, 403)]
+    assert not [f"{one['user']['username']}: {one['verb']} {one['requestURI']}" for one in refused]
+    assert {role for role, events in sent.items() if events} == set(ROLES) - {"beat", "flower"}
+    assert "orbidden" not in installation.logs()
+    assert "Traceback" not in installation.logs()
+
+
+def _create_fleet(hub: Cluster, namespace: str, url: str) -> None:
+    secret = {"metadata": {"name": "push"}, "data": {"token": base64.b64encode(TOKEN.encode()).decode()}}
+    hub.api("POST", f"/api/v1/namespaces/{namespace}/secrets", secret)
+    settings = {"metadata": {"name": "settings"}, "data": {"colour": "blue"}}
+    hub.api("POST", f"/api/v1/namespaces/{namespace}/configmaps", settings)
+    _create(hub, namespace, "GitRepository", "app", {"url": url, "interval": "10m", "ref": {"branch": "main"}})
+    spec = {
+        "interval": "10m",
+        "path": "./app",
+        "prune": True,
+        "wait": True,
+        "targetNamespace": namespace,
+        "serviceAccountName": TENANT,
+        "sourceRef": {"kind": "GitRepository", "name": "app"},
+        "postBuild": {"substituteFrom": [{"kind": "ConfigMap", "name": "settings"}]},
+    }
+    _create(hub, namespace, "Kustomization", "app", spec)
+    receiver = {
+        "type": "generic",
+        "secretRef": {"name": "push"},
+        "resources": [{"kind": "GitRepository", "name": "app"}],
+    }
+    _create(hub, namespace, "Receiver", "push", receiver)
+
+
+def _create(hub: Cluster, namespace: str, kind: str, name: str, spec: Mapping[str, Any]) -> None:
+    known = KINDS[kind]
+    meta = {"name": name, "namespace": namespace}
+    obj = {"apiVersion": known.api_version, "kind": kind, "metadata": meta, "spec": spec}
+    hub.api("POST", known.path(namespace), obj)
+
+
+def _waiter(installation: Installation, hub: Cluster, namespace: str) -> Callable[[str, str], dict[str, Any]]:
+    def ready(kind: str, name: str) -> dict[str, Any]:
+        def look() -> dict[str, Any]:
+            installation.check_alive()
+            found: dict[str, Any] = hub.api("GET", KINDS[kind].path(namespace, name))
+            conditions = {one["type"]: one for one in found.get("status", {}).get("conditions", ())}
+            return found if conditions.get("Ready", {}).get("status") == "True" else {}
+
+        try:
+            return until(look, timeout=120, message=f"{kind} {name} is Ready")
+        except AssertionError as error:
+            status = hub.api("GET", KINDS[kind].path(namespace, name)).get("status")
+            raise AssertionError(f"{error}\n{status}\n{installation.logs()[-6000:]}") from None
+
+    return ready
+
+
+def _path(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/configmaps/app"
+
+
+def _config_map(hub: Cluster, namespace: str) -> dict[str, Any]:
+    found: dict[str, Any] = hub.api("GET", _path(namespace))
+    return found
+
+
+def _names(hub: Cluster, namespace: str) -> set[str]:
+    found = hub.api("GET", f"/api/v1/namespaces/{namespace}/configmaps")
+    return {item["metadata"]["name"] for item in found["items"]}
+
+
+def _resources(hub: Cluster, namespace: str) -> list[str]:
+    kinds = [KINDS[name] for name in ("Kustomization", "Receiver", "GitRepository")]
+    return [kind.name for kind in kinds if hub.api("GET", kind.path(namespace))["items"]]
+
+
+def _reasons(hub: Cluster, events: str) -> set[str]:
+    return {item["reason"] for item in hub.api("GET", events)["items"]}
+
+
+def _get(url: str) -> urllib3.BaseHTTPResponse:
+    return urllib3.request("GET", url, timeout=30.0)
+
+
+def _namespace(hub: Cluster, name: str) -> None:
+    try:
+        hub.create_namespace(name)
+    except ApiError as error:
+        if error.status != 409:
+            raise
