@@ -67,7 +67,7 @@ spec:
 kind: Ingress
 metadata: {name: podinfo}
 spec:
-  rules: [{host: podinfo.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: podinfo, port: {number: 9898}}}}]}}]
+  defaultBackend: {service: {name: podinfo, port: {number: 9898}}}
 """,
 }
 
@@ -84,6 +84,8 @@ class Figures:
     requests: int
     writes: int
     lists: int
+    roles: dict[str, tuple[float, float]]
+    """role → CPU seconds in the phase and PSS in MiB at its end."""
 
 
 def files(release: str) -> dict[str, str | None]:
@@ -195,9 +197,10 @@ class Bench:
 
     def measure(self, phase: str, work: Callable[[], None]) -> None:
         """Run a phase and note its cost."""
-        cpu, seen, begun = self.cpu(), len(self.cluster.requests()), time.monotonic()
+        before, seen, begun = self.roles(), len(self.cluster.requests()), time.monotonic()
         work()
-        seconds, used = time.monotonic() - begun, self.cpu() - cpu
+        seconds, after = time.monotonic() - begun, self.roles()
+        roles = {name: (cpu - before[name][0], pss) for name, (cpu, pss) in after.items()}
         mine = [r for r in self.cluster.requests()[seen:] if "fleetbeat-bench" not in r.get("userAgent", "")]
         verbs = Counter(
             r["verb"]
@@ -205,20 +208,22 @@ class Bench:
             if r["user"]["username"] != "bench" and not r["user"]["username"].startswith("system:kube")
         )
         writes = sum(verbs[v] for v in ("create", "update", "patch", "delete"))
-        self.figures.append(Figures(phase, seconds, used, self.pss(), sum(verbs.values()), writes, verbs["list"]))
+        cpu, pss = (sum(figures) for figures in zip(*roles.values(), strict=True))
+        self.figures.append(Figures(phase, seconds, cpu, pss, sum(verbs.values()), writes, verbs["list"], roles))
 
-    def processes(self) -> Iterable[psutil.Process]:
-        for member in self.stack.members.values():
-            if member.server.pid and member.name not in APART:
-                parent = psutil.Process(member.server.pid)
-                yield from (parent, *parent.children(recursive=True))
+    def roles(self) -> dict[str, tuple[float, float]]:
+        """role → CPU seconds and PSS in MiB so far, children included."""
+        return {
+            m.name: usage(m.server.pid) for m in self.stack.members.values() if m.server.pid and m.name not in APART
+        }
 
-    def cpu(self) -> float:
-        times = [process.cpu_times() for process in self.processes()]
-        return sum(t.user + t.system for t in times)
 
-    def pss(self) -> float:
-        return sum(process.memory_full_info().pss for process in self.processes()) / 2**20
+def usage(pid: int) -> tuple[float, float]:
+    """CPU seconds and PSS in MiB of a process and its children."""
+    parent = psutil.Process(pid)
+    family = (parent, *parent.children(recursive=True))
+    times = [process.cpu_times() for process in family]
+    return sum(t.user + t.system for t in times), sum(p.memory_full_info().pss for p in family) / 2**20
 
 
 def floor(count: int, cluster: Cluster) -> dict[str, float]:
@@ -363,6 +368,9 @@ def main() -> None:
             str(f.lists),
         )
     console.print(table)
+    for f in bench.figures:
+        roles = ", ".join(f"{name} {cpu:.2f} s {pss:.0f} MiB" for name, (cpu, pss) in f.roles.items())
+        console.print(f"{f.phase}: {roles}", soft_wrap=True)
     console.print("floor: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in base.items()))
 
 

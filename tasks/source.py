@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import boto3  # noqa: F401 - loaded before the pool forks, so that its children share it
 from celery import shared_task
 
 from fleetbeat.errors import FleetbeatError

@@ -5,6 +5,7 @@ Owns every Celery setting, each with its reason; holds no task and no domain log
 
 from __future__ import annotations
 
+import gc
 import logging
 
 from celery import Celery, signals
@@ -20,7 +21,7 @@ BROKER_PREFIX = "fb:celery:"
 
 def make_app(settings: Settings) -> Celery:
     """The application of one process."""
-    app = Celery("fleetbeat", broker=settings.redis_url, include=["tasks.source", "tasks.apply", "tasks.notify"])
+    app = Celery("fleetbeat", broker=settings.redis_url)
     app.conf.update(
         task_ignore_result=True,  # the outcome goes to the registry; Flower reads events
         task_acks_late=False,  # a lost message heals by its lease: one mechanism
@@ -58,6 +59,13 @@ def make_app(settings: Settings) -> Celery:
 def _logging(loglevel: str | int = "INFO", **_: object) -> None:
     """Celery's programs log like every other role."""
     configure(logging.getLevelName(loglevel) if isinstance(loglevel, int) else loglevel)
+
+
+@signals.worker_init.connect
+def _share_memory(**_: object) -> None:
+    """Everything loaded by now stays shared with forked children: the collector no longer touches it."""
+    gc.collect()
+    gc.freeze()
 
 
 app = make_app(Settings.from_env())

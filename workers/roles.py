@@ -35,10 +35,11 @@ def run(role: str) -> None:
 
 
 def _worker(role: str, pool: str, concurrency: int, settings: Settings) -> list[str]:
-    from workers.queues import QUEUES
+    from workers.queues import QUEUES, TASKS
 
     name = os.environ.get("FLEETBEAT_NAME") or role  # two of a role on one host must differ
-    arguments = ["worker", "-n", f"{name}@%h", "-Q", ",".join(QUEUES[role]), "-P", pool, "-c", str(concurrency)]
+    arguments = ["worker", "-n", f"{name}@%h", "-Q", ",".join(QUEUES[role]), "-I", ",".join(TASKS[role])]
+    arguments += ["-P", pool, "-c", str(concurrency)]
     return [
         *arguments,
         "-E",

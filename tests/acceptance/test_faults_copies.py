@@ -34,7 +34,7 @@ class Flight:
     """The begin and the end of every run, in the order in which Redis saw them."""
 
     def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(url)
+        self._client = redis.Redis.from_url(url, socket_timeout=None)  # a quiet Redis is no error
         self._steps: dict[str, list[tuple[str, str]]] = defaultdict(list)
         self._listening = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)

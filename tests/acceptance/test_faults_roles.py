@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -105,9 +106,10 @@ def test_killing_the_source_worker_in_the_middle_of_a_fetch_repeats_the_fetch(fl
     try:
         head = line.commit()
         fleet.until(lambda: fleet.git.counts("line").total() > fetches, "the fetch began")
-        fleet.stack.kill("source")
+        orphans = kill(fleet, "source")
     finally:
         fleet.git.faults.delay = 0.0
+    fleet.until(lambda: not any(map(lives, orphans)), "nothing outlives the worker for long", RECOVERY)
     line.arrived(head)
     assert line.uids() == before
 
@@ -120,7 +122,8 @@ def test_killing_the_apply_worker_in_the_middle_of_an_apply_repeats_the_apply(
     head = line.commit()
     refs = [f"Kustomization/flux-system/{name}" for name in line.consumers]
     fleet.until(lambda: "running" in state.live(refs).values(), "an apply began")
-    fleet.stack.kill("apply")
+    orphans = kill(fleet, "apply")
+    fleet.until(lambda: not any(map(lives, orphans)), "nothing outlives the worker for long", RECOVERY)
     line.arrived(head)
     assert line.uids() == before
 
@@ -152,6 +155,24 @@ def test_objects_that_never_become_healthy_delay_nobody_else(fleet: Fleet, line:
         fleet.until(partial(_waits, fleet, f"stuck-{n}"), f"stuck-{n} waits for health", RECOVERY)
     line.arrived(line.commit(), timeout=60)
     assert all(_waits(fleet, f"stuck-{n}") for n in range(STUCK))
+
+
+def kill(fleet: Fleet, role: str) -> list[psutil.Process]:
+    """SIGKILL a role; returns the processes that it had started."""
+    pid = fleet.stack.members[role].server.pid
+    assert pid is not None
+    children: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
+    assert children
+    fleet.stack.kill(role)
+    return children
+
+
+def lives(process: psutil.Process) -> bool:
+    """False also for what nobody has reaped yet."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def empty_caches(fleet: Fleet) -> None:

@@ -102,9 +102,14 @@ def repeat_delta(base_size: int, copies: int) -> bytes:
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
+class _Quiet(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that hang up on a hostile server do what they should."""
+
+
 @contextmanager
 def scripted_server(answer: Answer) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """A server that does what `answer` says; yields its URL and the headers (names in lower case) of every request so far."""
+    """A server that does what `answer` says; yields its URL and the headers of all requests, names in lower case."""
     seen: list[dict[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -119,7 +124,7 @@ def scripted_server(answer: Answer) -> Iterator[tuple[str, list[dict[str, str]]]
         def log_message(self, format: str, *args: object) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Quiet(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

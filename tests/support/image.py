@@ -81,8 +81,7 @@ class Image:
         uv = shutil.which("uv")
         if not uv:
             return run([sys.executable, "-m", "pip", "--python", str(self.python), command, *arguments])
-        compiled = ["--compile-bytecode"] if command == "install" else []  # as pip does
-        tool = [uv, "pip", command, "--python", str(self.python), *compiled, *arguments]
+        tool = [uv, "pip", command, "--python", str(self.python), *arguments]
         offline = subprocess.run([*tool, "--offline"], capture_output=True, text=True, check=False)
         return offline.stdout if offline.returncode == 0 else run(tool)
 

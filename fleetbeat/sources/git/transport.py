@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, BinaryIO
 from urllib.parse import urljoin
 
@@ -79,7 +80,7 @@ class _Response:
     """What dulwich wants to know of a response; `close` keeps the connection when little is left to read."""
 
     inner: BaseHTTPResponse
-    content_type: str | None
+    content_type: str
     redirect_location: str
 
     def close(self) -> None:
@@ -127,13 +128,16 @@ class _Client(AbstractHttpGitClient):
             raise GitOperationFailed(f"the server refers to {_shown(url)}, which is not followed")
         final, response = self._follow(url, headers or {}, body)
         self._check_status(response, final)
-        kind = response.headers.get("Content-Type")
+        kind = response.headers.get("Content-Type", "").partition(";")[0]
         if advertisement and kind != "application/x-git-upload-pack-advertisement":
             response.close()
             raise GitOperationFailed(f"{_shown(final)} is not a Git server that speaks the smart HTTP protocol")
-        cap = self._limits.refs_bytes if advertisement or b"command=ls-refs" in (body or b"") else None
-        reader = _Reader(response, self._deadline, cap or self._limits.pack_bytes)
-        return _Response(response, kind, final if final != url else ""), reader.read
+        answer = _Response(response, kind, final if final != url else "")
+        if advertisement or b"command=ls-refs" in (body or b""):
+            # Read to its end, or the connection could not serve the next request.
+            listing = _Reader(response, self._deadline, self._limits.refs_bytes).read(self._limits.refs_bytes + 1)
+            return answer, BytesIO(listing).read
+        return answer, _Reader(response, self._deadline, self._limits.pack_bytes).read
 
     def _follow(self, url: str, headers: dict[str, str], body: bytes | None) -> tuple[str, BaseHTTPResponse]:
         for _ in range(_MAX_REDIRECTS):

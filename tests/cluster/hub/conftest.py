@@ -192,8 +192,10 @@ class Worker:
         events: list[dict[str, Any]] | None = None,
         timeout: float = 20.0,
     ) -> str:
-        """One whole run with that outcome; returns why it was claimed."""
+        """One whole run with that outcome; returns why it was claimed. What left objects behind has a new status too."""
         shard, run, given = self.claim(ref, timeout)
+        if memo is not None and status is None:
+            status = {"observedGeneration": given.generation, "lastAppliedRevision": str(run.fence)}
         self.state.finish(
             shard,
             ref,

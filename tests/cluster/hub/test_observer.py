@@ -100,7 +100,9 @@ def test_drift_wakes_the_owner(observing: None, user: User, worker: Worker, owne
     objects = owned_by(ref)
     shard, run, _ = worker.claim(ref)
     objects.apply("one", a="1", b="1")
-    state.finish(shard, ref, run.fence, memo=json.dumps(objects.memo("one")).encode())
+    state.finish(
+        shard, ref, run.fence, status=b'{"observedGeneration":1}', memo=json.dumps(objects.memo("one")).encode()
+    )
     until(lambda: watched(state))
     assert worker.idle(ref)
     name = f"ConfigMap/{user.namespace}/one"

@@ -173,8 +173,8 @@ def _pings(client: redis.Redis) -> bool:
 def test_redis_keeps_what_it_is_given_and_asks_for_the_password(machine: Machine) -> None:
     """The service's options took effect: append-only file, no eviction, no access without a password."""
     with machine.redis() as client:
-        assert client.config_get("appendonly") == {b"appendonly": b"yes"}
-        assert client.config_get("maxmemory-policy") == {b"maxmemory-policy": b"noeviction"}
+        assert client.config_get("appendonly") == {"appendonly": "yes"}
+        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
     stranger = redis.Redis.from_url(machine.here("redis://redis:6379/0"), socket_timeout=5)
     with stranger, pytest.raises(redis.AuthenticationError):
         stranger.ping()

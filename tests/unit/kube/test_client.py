@@ -252,6 +252,18 @@ def test_the_breaker_closes_on_any_answer() -> None:
     assert guard.refuses() is None
 
 
+def test_the_breaker_asks_more_often_where_asking_is_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused connection is tried every 5 s, one that hangs for 5 s once a minute."""
+    now = 1000.0
+    monkeypatch.setattr(breaker, "monotonic", lambda: now)
+    cheap, dear = breaker.Breaker(), breaker.Breaker()
+    for _ in range(20):
+        cheap.failed("refused", 0.001)
+        dear.failed("no answer", 5.0)
+    assert cheap.refuses() == ("refused", 5.0)
+    assert dear.refuses() == ("no answer", 60.0)
+
+
 def test_silence_ends_by_the_timeout() -> None:
     """A server that accepts and says nothing costs one timeout, not three."""
     with socket.socket() as silent:

@@ -85,15 +85,19 @@ def test_consumers_of_events_remember_their_position(registry: Registry) -> None
 def test_live_and_inspect_tell_where_a_ref_stands(registry: Registry) -> None:
     """From waiting over queued and running to waiting."""
     registry.settled(record("a"))
-    state, phases = registry.state, []
-    state.poke([ref("a")], "webhook")
-    for step in (lambda: None, registry.claim, lambda: state.start(SHARD, ref("a"), int(phases[-1][1])), lambda: None):
-        step()
+    state = registry.state
+
+    def stand() -> tuple[object, ...]:
         seen = state.inspect(ref("a"))
         assert seen is not None
-        phases.append((seen.phase, seen.fence, seen.why, seen.due is None, state.live([ref("a")]).get(ref("a"))))
-    fence = phases[1][1]
-    assert phases[0] == ("idle", 0, "webhook", False, None)
-    assert phases[1] == ("queued", fence, "webhook", True, "queued")
-    assert phases[2] == phases[3] == ("running", fence, "webhook", True, "running")
+        return seen.phase, seen.fence, seen.why, seen.due is None, state.live([ref("a")]).get(ref("a"))
+
+    state.poke([ref("a")], "webhook")
+    assert stand() == ("idle", 0, "webhook", False, None)
+    fence = registry.claim()[0].fence
+    assert stand() == ("queued", fence, "webhook", True, "queued")
+    state.start(SHARD, ref("a"), fence)
+    assert stand() == ("running", fence, "webhook", True, "running")
+    state.finish(SHARD, ref("a"), fence)
+    assert stand() == ("idle", 0, "", False, None)
     assert state.inspect(ref("unknown")) is None

@@ -33,6 +33,7 @@ def test_a_role_is_free_when_its_holder_is_gone(redis_url: str) -> None:
     first = state.acquire("reporter", "one", 0.05)
     assert first is not None
     second = until(lambda: state.acquire("reporter", "two", 60), message="the lease ends")
+    assert second is not None
     assert second > first
     assert not state.renew_role("reporter", first, 60)
     state.close()
