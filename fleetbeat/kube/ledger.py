@@ -78,12 +78,20 @@ class Ledger:
         digest = hashlib.sha256(f"{self.hub_id}/{self.ref}".encode()).hexdigest()
         return f"ledger-{digest[:40]}"
 
-    def save_superset(self, client: KubeClient, intended: Mapping[ObjectId, LedgerEntry], fence: int) -> Ledger:
+    def save_superset(
+        self,
+        client: KubeClient,
+        intended: Mapping[ObjectId, LedgerEntry],
+        fence: int,
+        applied: Applied | None = None,
+    ) -> Ledger:
         """Before a run's first write: everything known and everything intended. Returns the ledger as saved.
 
+        `applied` is the artifact that is about to be applied: from now on no older one may be, even if this run dies.
         Raises LostLease when another run saved in between or a newer one saved before.
         """
-        return self._save(client, replace(self, entries={**intended, **self.entries}, fence=fence))
+        entries = {**intended, **self.entries}
+        return self._save(client, replace(self, entries=entries, applied=applied or self.applied, fence=fence))
 
     def save_exact(
         self, client: KubeClient, entries: Mapping[ObjectId, LedgerEntry], applied: Applied | None, fence: int

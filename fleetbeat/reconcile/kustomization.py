@@ -17,7 +17,7 @@ from fleetbeat.api.conditions import get_condition, is_ready
 from fleetbeat.api.refs import ObjectId, Ref
 from fleetbeat.errors import AccessDenied, ArtifactFailed, InvalidExpression
 from fleetbeat.kube.apply import ApplyFailed, ApplyOptions, apply_set, prune
-from fleetbeat.kube.ledger import Applied, LedgerEntry
+from fleetbeat.kube.ledger import LedgerEntry
 from fleetbeat.kube.ledger import load as load_ledger
 from fleetbeat.reconcile import dependencies, variables
 from fleetbeat.reconcile.finalise import finalise
@@ -148,13 +148,13 @@ def apply(work: KustomizationWork) -> Outcome | None:
     """Everything intended into the ledger, then dry-run and apply in stages."""
     desired = {ObjectId.of(obj): obj for obj in work.built.objects}
     work.lease.check()
-    if not desired.keys() <= work.book.entries.keys():
+    if work.book.applied != work.applying or not desired.keys() <= work.book.entries.keys():
         intended = {
             oid: LedgerEntry(version=obj["apiVersion"].rpartition("/")[2])
             for oid, obj in desired.items()
             if oid not in work.book.entries
         }
-        work.ledger = work.book.save_superset(work.on.client, {**_adopted(work), **intended}, work.fence)
+        work.ledger = work.book.save_superset(work.on.client, {**_adopted(work), **intended}, work.fence, work.applying)
     try:
         work.result = result = apply_set(work.on, work.built.objects, work.book, _options(work))
     except ApplyFailed as error:
@@ -195,10 +195,9 @@ def prune_stale(work: KustomizationWork) -> Outcome | None:
 def close_ledger(work: KustomizationWork) -> Outcome | None:
     """The ledger becomes exact: what is there now, with its fingerprints and the artifact it came from."""
     entries = {**work.done.entries, **work.kept}
-    applied = Applied(source=work.source_id, revision=work.revision, digest=work.got["digest"], fence=work.source_fence)
-    if entries != work.book.entries or applied != work.book.applied:
+    if entries != work.book.entries:
         work.lease.check()
-        work.ledger = work.book.save_exact(work.on.client, entries, applied, work.fence)
+        work.ledger = work.book.save_exact(work.on.client, entries, work.applying, work.fence)
     work.memo = {
         "fp": {f"{oid.inventory_id}@{entry.version}": entry.fingerprint for oid, entry in entries.items()},
         "full": time() if _is_full(work) else work.memo.get("full", time()),

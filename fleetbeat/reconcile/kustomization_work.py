@@ -17,7 +17,7 @@ from fleetbeat.api.meta import parse_duration
 from fleetbeat.api.refs import ObjectId, Ref
 from fleetbeat.errors import FleetbeatError, Terminal
 from fleetbeat.kube.apply import ApplyResult, Change
-from fleetbeat.kube.ledger import Ledger, LedgerEntry
+from fleetbeat.kube.ledger import Applied, Ledger, LedgerEntry
 from fleetbeat.kube.reach import ON_HUB, Reach
 from fleetbeat.kube.target import Target
 from fleetbeat.reconcile import backoff
@@ -97,6 +97,11 @@ class KustomizationWork(Work[KustomizationSpec]):
     def source_fence(self) -> int:
         """The fence of the source run that made the artifact."""
         return int(self.got["fence"])
+
+    @property
+    def applying(self) -> Applied:
+        """The artifact of this run as the ledger notes it."""
+        return Applied(self.source_id, self.revision, str(self.got["digest"]), self.source_fence)
 
     @property
     def metadata(self) -> dict[str, str]:

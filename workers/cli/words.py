@@ -28,7 +28,7 @@ GROUPS: dict[str, dict[str, str]] = {
 }
 """Flux's two-word names: group, then member."""
 
-EXTRA = {"alert-provider": "Provider"}
+EXTRA = {"alert-provider": "Provider", "alert-providers": "Provider"}
 
 ORDER = (
     "GitRepository",
@@ -73,7 +73,7 @@ def kind_of(word: str) -> Kind:
     """The kind that one word means; CommandFailed names the nearest words."""
     known = aliases()
     low = word.lower()
-    found = known.get(low) or known.get(low.removesuffix("s"))
+    found = known.get(low)
     if found:
         return found
     near = get_close_matches(low, [*known, *GROUPS], n=2)

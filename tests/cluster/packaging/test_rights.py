@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from fleetbeat.api.kinds import KINDS
 from tests.support.chart import NAMESPACE, Release
 from tests.support.image import Image
 from tests.support.installation import Installation
+from tests.support.resources import create, wait_ready
 from tests.support.wait import until
 from tools.apiclient import ApiError
 from tools.clusters import Cluster
@@ -77,11 +78,9 @@ def test_every_role_does_its_job_under_its_own_account(
     git = git_server.create(f"rights-{tenant}")
     head = git.commit({"app/app.yaml": COMMITTED}, "first")
     _create_fleet(hub, tenant, git.url)
-    ready = _waiter(installation, hub, tenant)
-
-    source = ready("GitRepository", "app")
-    ready("Kustomization", "app")
-    assert ready("Receiver", "push")["status"]["webhookPath"]
+    source = wait_ready(hub, tenant, "GitRepository", "app", installation.logs)
+    wait_ready(hub, tenant, "Kustomization", "app", installation.logs)
+    hook = wait_ready(hub, tenant, "Receiver", "push", installation.logs)["status"]["webhookPath"]
     assert _config_map(hub, tenant)["data"] == {"colour": "blue"}
     assert _get(source["status"]["artifact"]["url"]).status == 200
     assert head in source["status"]["artifact"]["revision"]
@@ -92,7 +91,6 @@ def test_every_role_does_its_job_under_its_own_account(
     until(lambda: _config_map(hub, tenant)["data"] == {"colour": "blue"}, message="drift reverted", timeout=60)
 
     git.commit({"app/app.yaml": COMMITTED.replace("app}", "app, labels: {pushed: 'yes'}}", 1)}, "second")
-    hook = hub.api("GET", KINDS["Receiver"].path(tenant, "push"))["status"]["webhookPath"]
     assert urllib3.request("POST", f"http://127.0.0.1:{installation.web}{hook}", body=b"{}", timeout=30.0).status == 200
     until(lambda: "pushed" in _config_map(hub, tenant)["metadata"]["labels"], message="the push", timeout=60)
 
@@ -119,7 +117,7 @@ def _create_fleet(hub: Cluster, namespace: str, url: str) -> None:
     hub.api("POST", f"/api/v1/namespaces/{namespace}/secrets", secret)
     settings = {"metadata": {"name": "settings"}, "data": {"colour": "blue"}}
     hub.api("POST", f"/api/v1/namespaces/{namespace}/configmaps", settings)
-    _create(hub, namespace, "GitRepository", "app", {"url": url, "interval": "10m", "ref": {"branch": "main"}})
+    create(hub, namespace, "GitRepository", "app", {"url": url, "interval": "10m", "ref": {"branch": "main"}})
     spec = {
         "interval": "10m",
         "path": "./app",
@@ -130,37 +128,13 @@ def _create_fleet(hub: Cluster, namespace: str, url: str) -> None:
         "sourceRef": {"kind": "GitRepository", "name": "app"},
         "postBuild": {"substituteFrom": [{"kind": "ConfigMap", "name": "settings"}]},
     }
-    _create(hub, namespace, "Kustomization", "app", spec)
+    create(hub, namespace, "Kustomization", "app", spec)
     receiver = {
         "type": "generic",
         "secretRef": {"name": "push"},
         "resources": [{"kind": "GitRepository", "name": "app"}],
     }
-    _create(hub, namespace, "Receiver", "push", receiver)
-
-
-def _create(hub: Cluster, namespace: str, kind: str, name: str, spec: Mapping[str, Any]) -> None:
-    known = KINDS[kind]
-    meta = {"name": name, "namespace": namespace}
-    obj = {"apiVersion": known.api_version, "kind": kind, "metadata": meta, "spec": spec}
-    hub.api("POST", known.path(namespace), obj)
-
-
-def _waiter(installation: Installation, hub: Cluster, namespace: str) -> Callable[[str, str], dict[str, Any]]:
-    def ready(kind: str, name: str) -> dict[str, Any]:
-        def look() -> dict[str, Any]:
-            installation.check_alive()
-            found: dict[str, Any] = hub.api("GET", KINDS[kind].path(namespace, name))
-            conditions = {one["type"]: one for one in found.get("status", {}).get("conditions", ())}
-            return found if conditions.get("Ready", {}).get("status") == "True" else {}
-
-        try:
-            return until(look, timeout=120, message=f"{kind} {name} is Ready")
-        except AssertionError as error:
-            status = hub.api("GET", KINDS[kind].path(namespace, name)).get("status")
-            raise AssertionError(f"{error}\n{status}\n{installation.logs()[-6000:]}") from None
-
-    return ready
+    create(hub, namespace, "Receiver", "push", receiver)
 
 
 def _path(namespace: str) -> str:
