@@ -21,6 +21,8 @@ from fleetbeat.state.dispatch import CLUSTER_CAP, LANE_CAP
 log = logging.getLogger(__name__)
 
 BACKOFF = 0.5
+SHORTEST_WAIT = 0.02
+"""Seconds. What falls due by its interval within that time goes into one batch; a poke ends the wait at once."""
 LONGEST_WAIT = 1.0
 """Seconds. Another beat may have taken the wake-up and died, so none waits longer."""
 
@@ -50,7 +52,7 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
         try:
             wait = self._serve()
             if wait > 0:
-                self.state.await_wake(min(wait, LONGEST_WAIT))
+                self.state.await_wake(min(max(wait, SHORTEST_WAIT), LONGEST_WAIT))
         except StateUnavailable as error:
             self._tell(error.message)
             return BACKOFF

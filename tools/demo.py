@@ -1,8 +1,8 @@
 """`make demo`: a fleet of three clusters converging on a Git repository, on this machine, for everybody to watch.
 
 Owns the story and its checks: each step does something that happens in real life, waits until the clusters themselves
-show the effect, and notes how long that took. The exit code is 0 only when every step was seen to work. All parts are real:
-API servers, Git over HTTP, Redis, S3, and every role of Fleetbeat as its own process.
+show the effect, and notes how long that took. The exit code is 0 only when every step was seen to work. All parts are
+real: API servers, Git over HTTP, Redis, S3, and every role of Fleetbeat as its own process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rich.console import Console
 
 from tools.apiclient import ApiError
 from tools.clusters import Cluster, ClusterSet
-from tools.demo_view import View
+from tools.demo_view import Seen, View
 from tools.gitrepo import GitRepo
 from tools.gitserver import GitServer
 from workers.cli.connect import Access
@@ -45,14 +45,6 @@ RECEIVER = f"/apis/notification.toolkit.fluxcd.io/v1/namespaces/{NAMESPACE}/rece
 
 class DemoFailed(Exception):
     """A step was not seen to work in its time."""
-
-
-@dataclass
-class Seen:
-    """One line of the summary."""
-
-    what: str
-    seconds: float
 
 
 @dataclass
@@ -260,7 +252,10 @@ def main() -> int:
         with View(console) as view:
             demo = Demo(clusters, repo, stack, view)
             failure = _tell(demo)
-        _summary(console, demo, failure, monotonic() - begun)
+        view.summary(demo.seen, failure, monotonic() - begun)
+        if failure:
+            view.logs({name: member.server.tail(12) for name, member in stack.members.items()})
+        console.print(f"  Flower: {stack.flower_url}")
         try:
             if arguments.keep:
                 _keep(console, demo)
@@ -278,17 +273,6 @@ def _tell(demo: Demo) -> str:
     except DemoFailed as error:
         return str(error)
     return ""
-
-
-def _summary(console: Console, demo: Demo, failure: str, total: float) -> None:
-    console.print("\n[bold]What was seen[/]")
-    for seen in demo.seen:
-        console.print(f"  [green]✓[/] {seen.what:<55} {seen.seconds:6.1f} s")
-    if failure:
-        console.print(f"  [red]✗ {failure}[/]")
-        for name, member in demo.stack.members.items():
-            console.print(f"[dim]--- {name}[/]\n{member.server.tail(12)}", highlight=False, markup=True)
-    console.print(f"  {len(demo.seen)} of 6 steps in {total:.0f} s.   Flower: {demo.stack.flower_url}")
 
 
 def _keep(console: Console, demo: Demo) -> None:

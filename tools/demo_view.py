@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +14,14 @@ from rich.table import Table
 
 REFRESH = 0.1
 """Seconds between looks at the clusters."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One line of the summary."""
+
+    what: str
+    seconds: float
 
 
 class View:
@@ -46,6 +56,21 @@ class View:
         """It was seen."""
         self._waiting = ""
         self._console.print(f"  [green]✓[/] {what}  [bold]{seconds:.1f} s[/]", highlight=False)
+
+    def summary(self, seen: Sequence[Seen], failure: str, total: float) -> None:
+        """What was seen, times included, and what was not."""
+        self._console.print("\n[bold]What was seen[/]")
+        for one in seen:
+            self._console.print(f"  [green]✓[/] {one.what:<55} {one.seconds:6.1f} s", highlight=False)
+        if failure:
+            self._console.print(f"  [red]✗[/] {failure}", highlight=False)
+        self._console.print(f"  {len(seen)} steps seen{', one failed' if failure else ''}, {total:.0f} s in all")
+
+    def logs(self, tails: Mapping[str, str]) -> None:
+        """The end of every role's log."""
+        for name, tail in tails.items():
+            self._console.print(f"--- {name}", style="dim")
+            self._console.out(tail, highlight=False)
 
     def refresh(self, items: list[dict[str, Any]]) -> None:
         """Show the Kustomizations as they are."""

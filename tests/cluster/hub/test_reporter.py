@@ -10,7 +10,7 @@ import pytest
 
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.state import State
-from tests.cluster.hub.conftest import Start, User, Worker
+from tests.support.hub import Start, User, Worker
 from tests.support.wait import until
 from tools.clusters import Cluster
 
