@@ -9,6 +9,7 @@ Deciding *what* is still named (the current artifact, ledgers, rollouts) is the 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 YOUNG_SECONDS = 60.0
 """Nothing younger is collected: a consumer may have been told of it a moment ago."""
 NEWEST_KEPT = 2
+SEEN_SECONDS = 600.0
+_SEEN_KEPT = 100_000
 _CHUNK = 1024 * 1024
 
 
@@ -70,6 +73,8 @@ class ArtifactStore:
         self.settings = settings
         self._cache = cache
         self._connecting = threading.Lock()
+        self._seen: dict[str, float] = {}
+        """key → until when it need not be looked for."""
 
     def key(self, source: Source, filename: str, digest: str) -> str:
         """Where an artifact of that content lies; pure."""
@@ -89,6 +94,17 @@ class ArtifactStore:
         with _translated(f"looking for {key}"):
             found = self._head(key)
         return found is not None and size in (None, found.size)
+
+    def still_exists(self, key: str, size: int | None = None) -> bool:
+        """`exists`, believed for ten minutes: only this source's own runs delete below its folder."""
+        now = time.monotonic()
+        if self._seen.get(key, 0.0) < now:
+            if not self.exists(key, size):
+                return False
+            if len(self._seen) >= _SEEN_KEPT:
+                self._seen.clear()
+            self._seen[key] = now + SEEN_SECONDS
+        return True
 
     def get(self, key: str, digest: str) -> Path:
         """The artifact as a verified local file. ArtifactFailed: gone or damaged; StorageFailed: no answer."""

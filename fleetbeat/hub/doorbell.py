@@ -21,7 +21,7 @@ from fleetbeat.api.decode import decode_spec
 from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.notification import ReceiverSpec
 from fleetbeat.api.refs import Ref
-from fleetbeat.errors import InvalidSpec, Retryable
+from fleetbeat.errors import InvalidSpec, Rebuilding, Retryable
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.errors import NotFound
 from fleetbeat.notify.delivery import Delivery
@@ -128,6 +128,8 @@ class Doorbell:
 
     def _rescan(self) -> bool:
         with self._lock:
+            if self._state.rebuilding():
+                raise Rebuilding
             if monotonic() - self._scanned < RESCAN:
                 return False
             found = (Receiver.of(look) for look in self._state.every(RECEIVER.name))

@@ -57,8 +57,9 @@ class GitWork(Work[GitRepositorySpec]):
 
     @property
     def previous(self) -> Artifact | None:
-        """The artifact of an earlier run."""
-        return self.old.get("artifact")
+        """The artifact of an earlier run; one that has another kind of digest was left by Flux and counts as none."""
+        artifact: Artifact | None = self.old.get("artifact")
+        return artifact if artifact and artifact["digest"].startswith("sha256:") else None
 
     def key(self, artifact: Artifact) -> str:
         """Where an artifact of this source lies in S3."""
@@ -107,13 +108,15 @@ def fetch_commit(work: GitWork) -> Outcome | None:
         return None
     work.artifact = work.previous
     _publish(work)
+    if work.memo.get("collect"):
+        _collect(work)
     return _ready(work, "unchanged")
 
 
 def _observed(work: GitWork) -> Observed | None:
     """What the stored artifact was made of; None when its object is gone and must be made again."""
     previous = work.previous
-    if previous is None or not work.ctx.store.exists(work.key(previous), previous.get("size")):
+    if previous is None or not work.ctx.store.still_exists(work.key(previous), previous.get("size")):
         return None
     return Observed.of(msgspec.convert(work.old, GitRepositoryStatus))
 
@@ -136,7 +139,8 @@ def store_artifact(work: GitWork) -> Outcome | None:
 def _artifact(work: GitWork, fetched: GitResult, archive: Archive) -> Artifact:
     """`status.artifact`; one that was merely stored again keeps its time and its fence."""
     previous = work.previous or {}
-    same = (previous.get("digest"), previous.get("revision")) == (archive.digest, fetched.revision)
+    ours = FENCE_KEY in (previous.get("metadata") or {})
+    same = ours and (previous.get("digest"), previous.get("revision")) == (archive.digest, fetched.revision)
     path = f"{work.source.path}/{fetched.filename}"
     return {
         "path": path,
@@ -156,8 +160,7 @@ def _fence(artifact: Artifact) -> str:
 def publish(work: GitWork) -> Outcome | None:
     """Tell everybody who depends on this source, then finish."""
     _publish(work)
-    _collect(work)
-    return _ready(work, "new artifact")
+    return _ready(work, "new artifact", memo={"collect": True})
 
 
 def _publish(work: GitWork) -> None:
@@ -175,7 +178,10 @@ def _publish(work: GitWork) -> None:
 
 
 def _collect(work: GitWork) -> None:
-    """Old artifacts go; a failure to remove one is worth a line in the object's events, not a failed run."""
+    """Old artifacts go, at the first poll after a new one, when no consumer reads them any more.
+
+    A failure to remove one is worth a line in the object's events, not a failed run.
+    """
     keep = {work.key(artifact) for artifact in (work.artifact, work.previous) if artifact}
     try:
         work.ctx.store.collect(work.source, keep)
@@ -183,7 +189,7 @@ def _collect(work: GitWork) -> None:
         work.event("GarbageCollectionFailed", error.message, warning=True, trace=True)
 
 
-def _ready(work: GitWork, what: str) -> Outcome:
+def _ready(work: GitWork, what: str, memo: dict[str, Any] | None = None) -> Outcome:
     revision = (work.artifact or {}).get("revision", "")
     attempt = work.attempt
     message = f"stored artifact for revision '{revision}'"
@@ -197,7 +203,7 @@ def _ready(work: GitWork, what: str) -> Outcome:
     attempt.condition(status, "ArtifactInStorage", "True", "Succeeded", message)
     for kind in ("FetchFailed", "StorageOperationFailed"):
         remove_condition(status["conditions"], kind)
-    return Outcome(summary=f"Ready {short_revision(revision)} {what}", status=status, memo={})
+    return Outcome(summary=f"Ready {short_revision(revision)} {what}", status=status, memo=memo or {})
 
 
 def fail(work: GitWork, error: FleetbeatError) -> Outcome:

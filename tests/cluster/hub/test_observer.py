@@ -21,8 +21,8 @@ from fleetbeat.kube.discovery import Resource
 from fleetbeat.kube.metadata import get_metadata
 from fleetbeat.kube.reach import Reach
 from fleetbeat.state import State
-from tests.support.hub import Start, User, Worker
 from tests.support.background import running
+from tests.support.hub import Start, User, Worker
 from tests.support.wait import until
 from tools.clusters import Cluster
 

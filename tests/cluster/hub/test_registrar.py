@@ -15,8 +15,8 @@ from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import NotFound
 from fleetbeat.state import Look, Record, State
-from tests.support.hub import CRDS, Start, User, Worker, install
 from tests.support.background import running
+from tests.support.hub import CRDS, Start, User, Worker, install
 from tests.support.wait import until
 from tools.clusters import Cluster
 from workers.embedded.valkey import EmbeddedValkey
