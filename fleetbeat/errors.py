@@ -109,6 +109,10 @@ class DependencyNotReady(Retryable):
     reason = "DependencyNotReady"
 
 
+class DependencyCycle(DependencyNotReady):
+    """Dependencies wait for each other."""
+
+
 class ReconciliationFailed(Retryable):
     """The cluster rejected the change."""
 

@@ -47,7 +47,7 @@ class ManagedKind:
 
     async def on_list(self, items: list[Partial]) -> None:
         """Everything there is; what is missing since the last list, or of what runs left, counts as deleted."""
-        before = self._owners if self._owners is not None else await self._expected(self.kind)
+        before = await self._expected(self.kind) | (self._owners or {})
         self._owners = {}
         present = set()
         for number, item in enumerate(items):

@@ -11,7 +11,7 @@ from typing import Any
 
 from fleetbeat.api.conditions import get_condition
 from fleetbeat.api.refs import Ref
-from fleetbeat.errors import DependencyNotReady
+from fleetbeat.errors import DependencyCycle, DependencyNotReady
 
 Look = Callable[[Ref], tuple[Mapping[str, Any], Mapping[str, Any]] | None]
 """ref → (object, status) as registered, or None when the hub has no such resource."""
@@ -62,7 +62,7 @@ def _refuse_cycle(ref: Ref, obj: Mapping[str, Any], look: Look) -> None:
         for dependency in current:
             if dependency == ref:
                 names = " → ".join(f"{r.namespace}/{r.name}" for r in [*path, ref])
-                raise DependencyNotReady(f"dependency cycle: {names}; remove one of these spec.dependsOn entries")
+                raise DependencyCycle(f"dependency cycle: {names}; remove one of these spec.dependsOn entries")
             if dependency in seen:
                 continue
             seen.add(dependency)

@@ -15,7 +15,7 @@ from fleetbeat.api.refs import ObjectId, split_api_version
 from fleetbeat.errors import HealthCheckFailed, PruneFailed
 from fleetbeat.kube.readiness import Health
 from fleetbeat.reconcile.health import ALWAYS_CURRENT, FIRST_LOOK, Wanted, describe, failed, next_look, unsettled
-from fleetbeat.reconcile.kustomization_work import KustomizationWork, fields
+from fleetbeat.reconcile.kustomization_work import COMMIT_STATUS_KEY, KustomizationWork, fields
 from fleetbeat.reconcile.outcome import Outcome, short_revision
 
 
@@ -122,7 +122,7 @@ def _tell_success(work: KustomizationWork, changed: str) -> None:
     if changed.startswith("0/") and not work.requested and not _moved_on(work):
         return
     finished = f"Reconciliation finished in {work.seconds:.3f}s, next run in {format_duration(work.interval)}"
-    work.event("ReconciliationSucceeded", finished, metadata=work.metadata | {"commit_status": "update"})
+    work.event("ReconciliationSucceeded", finished, metadata=work.metadata | {COMMIT_STATUS_KEY: "update"})
 
 
 def _moved(work: KustomizationWork, outcome: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.kustomize import KustomizationSpec
 from fleetbeat.api.meta import parse_duration
 from fleetbeat.api.refs import ObjectId, Ref
-from fleetbeat.errors import FleetbeatError, Terminal
+from fleetbeat.errors import DependencyCycle, DependencyNotReady, FleetbeatError, Terminal
 from fleetbeat.kube.apply import ApplyResult, Change
 from fleetbeat.kube.ledger import Applied, Ledger, LedgerEntry
 from fleetbeat.kube.reach import ON_HUB, Reach
@@ -28,7 +28,11 @@ from fleetbeat.reconcile.status import now_text
 from fleetbeat.render.kustomize import Rendered
 
 DEFAULT_INTERVAL = 300.0
+DEPENDENCY_RETRY = 30.0
+"""Seconds until a ref looks at its dependencies again; the one that becomes ready pokes it long before."""
 REVISION_KEY = "kustomize.toolkit.fluxcd.io/revision"
+COMMIT_STATUS_KEY = "kustomize.toolkit.fluxcd.io/commit_status"
+"""In the metadata of a success event: meant for the commit's status at the Git provider, not for chat."""
 
 T = TypeVar("T")
 
@@ -171,8 +175,17 @@ class Unsupported(Terminal):
 
 
 def inventory(work: KustomizationWork) -> dict[str, Any]:
-    """`status.inventory`: a copy of the ledger's ids."""
-    entries = [{"id": oid.inventory_id, "v": entry.version} for oid, entry in work.book.entries.items()]
+    """`status.inventory`: the ledger's ids, less what a failed run intended and never wrote.
+
+    Whoever walks the inventory (`flux tree`) expects its objects to exist.
+    """
+    there = {change.id for change in work.changes}
+    before = {entry["id"] for entry in (work.old.get("inventory") or {}).get("entries") or []}
+    entries = [
+        {"id": oid.inventory_id, "v": entry.version}
+        for oid, entry in work.book.entries.items()
+        if work.result is not None or entry.uid or oid in there or oid.inventory_id in before
+    ]
     return {"entries": sorted(entries, key=lambda entry: entry["id"])}
 
 
@@ -200,19 +213,20 @@ def fail(work: KustomizationWork, error: FleetbeatError) -> Outcome:
     status = work.attempt.failed(error, **fields(work, error.reason))
     retry = work.retry if work.decoded is not None else DEFAULT_INTERVAL
     memo = {key: value for key, value in work.memo.items() if key not in ("health", "failures")}
-    waiting = error.retry_after
+    waits = isinstance(error, DependencyNotReady) and not isinstance(error, DependencyCycle)
+    waiting = DEPENDENCY_RETRY if waits else error.retry_after
     if backoff.is_away(error):
         failures = backoff.count(work.memo, work.why)
         memo["failures"] = failures
         waiting = max(waiting or 0.0, backoff.pause(failures))
-    if work.requested or not (backoff.is_away(error) and _told(work, error)):
-        work.event(error.reason, error.message, warning=True, metadata=work.metadata)
+    if work.requested or not ((waits or backoff.is_away(error)) and _told(work, error)):
+        work.event(error.reason, error.message, warning=not waits, metadata=work.metadata)
     return Outcome(
         summary=f"{error.reason}: {error.message}",
         status=status,
         memo=memo,
         next_in=min(waiting, retry) if waiting else retry,
-        error=error,
+        error=None if waits else error,
     )
 
 

@@ -62,9 +62,10 @@ class Release:
             env[variable["name"]] = secrets[source["name"]][source["key"]] if source else variable["value"]
         return env
 
-    def apply(self, cluster: Cluster) -> None:
+    def apply(self, cluster: Cluster, *, dry_run: bool = False) -> None:
         """Server-side apply with strict validation."""
-        kubectl(cluster, self, "apply", "--server-side", "--force-conflicts", "--validate=strict")
+        words = ["apply", "--server-side", "--force-conflicts", "--validate=strict"]
+        kubectl(cluster, self, *words, *["--dry-run=server"] * dry_run)
 
     def delete(self, cluster: Cluster) -> None:
         """Ask for the deletion of everything."""

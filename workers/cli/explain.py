@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 
 from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.refs import Ref
@@ -31,8 +32,8 @@ def run(words: Sequence[str], access: Access, *, output: Format) -> None:
     kind, ref = parse_one(words, access.namespace)
     hub = Hub(access)
     obj = hub.get(kind, ref)
-    queues = Queues(os.environ.get("FLEETBEAT_REDIS_URL", ""))
-    reason = Detective(hub, queues).solve(ref, obj)
+    with closing(Queues(os.environ.get("FLEETBEAT_REDIS_URL", ""))) as queues:
+        reason = Detective(hub, queues).solve(ref, obj)
     if queues.unanswered:
         Terminal(sys.stderr).state(Tone.DIM, "Redis does not answer at FLEETBEAT_REDIS_URL: judged by the object alone")
     Terminal().line(dump(reason.data(), output) if output.is_data else reason.sentence)

@@ -42,13 +42,14 @@ def run(access: Access, *, force: bool, timeout: float) -> None:
     hub = Hub(access)
     started = time.monotonic()
     out = Terminal()
-    _announce(out, _namespace(hub, access.namespace))
     definitions = [crd(KINDS[name]) for name in (*ORDER, *(set(KINDS) - set(ORDER)))]
+    width = max(len(definition["metadata"]["name"]) for definition in definitions)
+    _announce(out, _namespace(hub, access.namespace), width)
     with Progress(f"{len(definitions)} definitions") as progress, ThreadPoolExecutor(PARALLEL) as pool:
         work = [pool.submit(_install, hub, definition, force, started + timeout) for definition in definitions]
         for number, future in enumerate(as_completed(work), 1):
             progress.clear()
-            _announce(out, future.result())
+            _announce(out, future.result(), width)
             progress.update(f"{number} of {len(definitions)} are served")
     out.line()
     out.line(f"Fleetbeat's API is ready after {time.monotonic() - started:.1f} s.")
@@ -105,7 +106,7 @@ def _established(definition: dict[str, Any]) -> bool:
     return any(c.get("type") == "Established" and c.get("status") == "True" for c in conditions)
 
 
-def _announce(out: Terminal, done: Done) -> None:
+def _announce(out: Terminal, done: Done, width: int) -> None:
     tone = {"created": Tone.GOOD, "configured": Tone.GOOD}.get(done.action, Tone.DIM)
     note = "kept: another tool manages it (--force takes it over)" if done.action == "kept" else done.action
-    out.state(tone, f"{done.name}  {out.paint(note, Tone.DIM)}")
+    out.state(tone, f"{done.name:<{width}}  {out.paint(note, Tone.DIM)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fleetbeat.api.refs import Ref
-from fleetbeat.errors import Rebuilding
+from fleetbeat.errors import Rebuilding, StateUnavailable
 from workers.cli.reasons import Queue, Trouble
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Queues:
             return self._inspect(ref), Trouble.NONE
         except Rebuilding:
             return None, Trouble.REBUILDING
-        except (RedisError, OSError):
+        except (StateUnavailable, RedisError):
             self.unanswered = True
             return None, Trouble.NOT_ASKED
 
@@ -44,3 +44,8 @@ class Queues:
             return None
         due = None if seen.due is None else (seen.due - seen.now) / 1000
         return Queue(seen.phase, seen.why, due, dirty=seen.dirty, held=seen.held)
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._state is not None:
+            self._state.close()

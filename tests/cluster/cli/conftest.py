@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,9 +44,10 @@ class Command:
             "FLUX_SYSTEM_NAMESPACE": namespace,
         }
 
-    def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
-        """Start it and leave it running."""
-        return subprocess.Popen(
+    @contextmanager
+    def running(self, *words: str, **env: str) -> Iterator[subprocess.Popen[str]]:
+        """The process while it runs; killed at the end of the block if it still does."""
+        process = subprocess.Popen(
             [sys.executable, "-m", "workers.cli.main", *words],
             env={**self._env, **env},
             stdout=subprocess.PIPE,
@@ -53,14 +55,16 @@ class Command:
             stdin=subprocess.DEVNULL,
             text=True,
         )
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def __call__(self, *words: str, **env: str) -> Ran:
         """Run it to its end, at most a minute."""
-        with self.start(*words, **env) as process:
-            try:
-                out, err = process.communicate(timeout=60)
-            finally:
-                process.kill()
+        with self.running(*words, **env) as process:
+            out, err = process.communicate(timeout=60)
         return Ran(process.returncode, out, err)
 
 
@@ -119,13 +123,3 @@ def installed(cluster: Cluster) -> None:
     """Fleetbeat's definitions on the shared cluster."""
     ran = Command(cluster, "flux-system")("install", "--force")
     assert ran.code == 0, ran.err
-
-
-@pytest.fixture
-def line_of() -> Callable[[Ran, str], str]:
-    """The first line of the output that contains a text."""
-
-    def find(ran: Ran, text: str) -> str:
-        return next((line for line in ran.lines if text in line), "")
-
-    return find

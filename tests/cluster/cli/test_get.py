@@ -107,20 +107,20 @@ def test_a_server_that_does_not_answer_is_named(fleetbeat: Command, cluster: Clu
 
 def test_watch_prints_a_line_per_change_into_a_pipe(two: Objects, fleetbeat: Command) -> None:
     """The table first, then each row as it changes; ends quietly when interrupted."""
-    with fleetbeat.start("get", "ks", "--watch") as process:
+    with fleetbeat.running("get", "ks", "--watch") as process:
         lines = _collect(process)
         try:
-            until(lambda: len(lines) >= 3, message="the table")
+            until(lambda: len(lines) >= 3, timeout=60, message="the table")
             two.report(KUSTOMIZATIONS, "infra", "True", "ReconciliationSucceeded", "now it is fine")
-            until(lambda: "now it is fine" in lines[-1], message="the change")
+            until(lambda: "now it is fine" in lines[-1], timeout=60, message="the change")
             two.report(
                 KUSTOMIZATIONS, "infra", "True", "ReconciliationSucceeded", "now it is fine", lastAttemptedRevision="x"
             )
             two.kustomization("third")
-            until(lambda: lines[-1].startswith("third"), message="the new object")
+            until(lambda: lines[-1].startswith("third"), timeout=60, message="the new object")
         finally:
             process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130
     assert len(lines) == 5  # a change that does not show prints nothing
 
 

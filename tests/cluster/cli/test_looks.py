@@ -42,7 +42,7 @@ def test_events_are_of_our_kinds_and_oldest_first(objects: Objects, fleetbeat: C
     event(objects, "a", "GitRepository", "repo", "stored artifact", second=10)
     event(objects, "b", "Kustomization", "other", "applied", second=20)
     event(objects, "d", "Deployment", "web", "scaled", second=40)
-    messages = [line.split("   ")[-1] for line in fleetbeat("events").lines[1:]]
+    messages = [line.split("   ")[-1].strip() for line in fleetbeat("events").lines[1:]]
     assert messages == ["stored artifact", "applied", "build failed (×3)"]
     about = fleetbeat("events", "--for", "ks/apps", "-o", "json")
     assert [e["message"] for e in json.loads(about.out)["items"]] == ["stored artifact", "build failed"]

@@ -19,7 +19,7 @@ def requested(objects: Objects, path: str, name: str) -> str:
 
 def answer(objects: Objects, path: str, name: str, ready: str, reason: str, message: str) -> None:
     """Wait for a request and handle it."""
-    until(lambda: requested(objects, path, name), message="the request")
+    until(lambda: requested(objects, path, name), timeout=60, message="the request")
     objects.report(path, name, ready, reason, message, lastHandledReconcileAt=requested(objects, path, name))
 
 
@@ -29,9 +29,9 @@ def test_reconcile_waits_for_the_answer_to_its_own_request(objects: Objects, fle
     objects.report(
         KUSTOMIZATIONS, "apps", "True", "ReconciliationSucceeded", "old news", lastHandledReconcileAt="before"
     )
-    with fleetbeat.start("reconcile", "ks", "apps") as process:
+    with fleetbeat.running("reconcile", "ks", "apps") as process:
         answer(objects, KUSTOMIZATIONS, "apps", "True", "ReconciliationSucceeded", "Applied revision: main@sha1:abc")
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=90)
     assert (process.returncode, err) == (0, "")
     assert "Applied revision: main@sha1:abc" in out
     assert "old news" not in out
@@ -40,9 +40,9 @@ def test_reconcile_waits_for_the_answer_to_its_own_request(objects: Objects, fle
 def test_reconcile_ends_with_the_reason_of_a_failure(objects: Objects, fleetbeat: Command) -> None:
     """A failed run ends the wait at once, although the object is retried."""
     objects.kustomization("apps")
-    with fleetbeat.start("reconcile", "ks/apps") as process:
+    with fleetbeat.running("reconcile", "ks/apps") as process:
         answer(objects, KUSTOMIZATIONS, "apps", "False", "BuildFailed", "no such file: a.yaml")
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=90)
     assert process.returncode == 1
     assert "BuildFailed: no such file: a.yaml" in err
 
@@ -51,12 +51,12 @@ def test_reconcile_with_source_asks_the_source_first(objects: Objects, fleetbeat
     """The Kustomization is not asked before its source has answered."""
     objects.git_repository("repo")
     objects.kustomization("apps")
-    with fleetbeat.start("reconcile", "ks", "apps", "--with-source") as process:
-        until(lambda: requested(objects, SOURCES, "repo"), message="the request of the source")
+    with fleetbeat.running("reconcile", "ks", "apps", "--with-source") as process:
+        until(lambda: requested(objects, SOURCES, "repo"), timeout=60, message="the request of the source")
         assert not requested(objects, KUSTOMIZATIONS, "apps")
         answer(objects, SOURCES, "repo", "True", "Succeeded", "stored artifact")
         answer(objects, KUSTOMIZATIONS, "apps", "True", "ReconciliationSucceeded", "applied")
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=90)
     assert process.returncode == 0
     assert [line.split()[1].split("/")[0] for line in out.splitlines()] == ["GitRepository", "Kustomization"]
 
@@ -84,9 +84,9 @@ def test_suspend_and_resume(objects: Objects, fleetbeat: Command) -> None:
     assert "suspended" in fleetbeat("suspend", "ks", "apps").out
     assert objects.get(KUSTOMIZATIONS, "apps")["spec"]["suspend"] is True
     assert "was suspended already" in fleetbeat("suspend", "ks", "--all").out
-    with fleetbeat.start("resume", "ks", "apps") as process:
-        until(lambda: not objects.get(KUSTOMIZATIONS, "apps")["spec"]["suspend"], message="the resumption")
+    with fleetbeat.running("resume", "ks", "apps") as process:
+        until(lambda: not objects.get(KUSTOMIZATIONS, "apps")["spec"]["suspend"], timeout=60, message="the resumption")
         objects.report(KUSTOMIZATIONS, "apps", "True", "ReconciliationSucceeded", "applied again")
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=90)
     assert process.returncode == 0
     assert "applied again" in out

@@ -210,7 +210,13 @@ def test_killed_beats_and_a_wiped_redis_lose_nothing(tmp_path: Path) -> None:
                 victim.wait()
                 beats[round_ % 2] = start_beat(server.url)
                 stop.wait(rng.random())
-            until(lambda: all(seen[name] >= version[name] for name in version), timeout=60, message="all were run")
+            try:
+                until(lambda: all(seen[name] >= version[name] for name in version), timeout=60, message="all were run")
+            except AssertionError:
+                for n in version:
+                    if seen[n] < version[n]: print(n, seen[n], version[n], registry.state.inspect(n))
+                print(registry.state.depths(), server.client().llen('fb:celery:'+SHARD), [b.poll() for b in beats], worker.is_alive())
+                raise
         finally:
             stop.set()
             for beat in beats:
