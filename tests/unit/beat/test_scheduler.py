@@ -211,10 +211,13 @@ def test_killed_beats_and_a_wiped_redis_lose_nothing(tmp_path: Path) -> None:
                 beats[round_ % 2] = start_beat(server.url)
                 stop.wait(rng.random())
             try:
-                until(lambda: all(seen[name] >= version[name] for name in version), timeout=60, message="all were run")
+                until(lambda: all(seen[name] >= version[name] for name in version), timeout=40, message="all were run")
             except AssertionError:
                 for n in version:
-                    if seen[n] < version[n]: print(n, seen[n], version[n], registry.state.inspect(n))
+                    if seen[n] < version[n]: print(n, seen[n], version[n], registry.state.inspect(n)); break
+                print("FRONT", registry.state.command("ZRANGE", "fb:{apply-0}:front", 0, -1, "WITHSCORES"), registry.state.command("CLIENT","LIST"), [(b.pid, b.poll()) for b in beats])
+                import subprocess
+                for b in beats: print(subprocess.run([".venv/bin/py-spy","dump","--pid",str(b.pid)],capture_output=True,text=True).stdout)
                 print(registry.state.depths(), server.client().llen('fb:celery:'+SHARD), [b.poll() for b in beats], worker.is_alive())
                 raise
         finally:
