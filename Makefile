@@ -10,6 +10,7 @@ SHELL := /bin/sh
 .NOTPARALLEL:
 BIN := .venv/bin
 UNIT_WORKERS ?= auto
+SERVERS := etcd kube-apiserver kube-controller-manager kube-scheduler kwok
 
 .PHONY: setup engine binaries demo test unit cluster acceptance lint bench lock clean
 
@@ -20,7 +21,7 @@ engine: setup
 	@$(BIN)/python -m tools.binaries fleetbeat-engine
 
 binaries: setup
-	@$(BIN)/python -m tools.binaries
+	@$(BIN)/python -m tools.binaries $(SERVERS) fleetbeat-engine
 
 demo: binaries
 	@$(BIN)/python -m tools.demo $(ARGS)
@@ -32,6 +33,7 @@ unit: engine
 	@$(BIN)/python -m pytest tests/unit -n $(UNIT_WORKERS) $(ARGS)
 
 cluster: binaries
+	@$(BIN)/python -m tools.binaries helm
 	@echo "== cluster tests"
 	@$(BIN)/python -m pytest tests/cluster $(ARGS)
 

@@ -26,7 +26,7 @@ def run(role: str) -> None:
     """Be `role` until a signal ends it; raises ValueError on an unknown name."""
     settings = Settings.from_env()
     if role in _CELERY:
-        command = [sys.executable, "-m", "celery", "-A", "workers.app", *_CELERY[role](settings)]
+        command = [sys.executable, "-m", "celery", "-q", "-A", "workers.app", *_CELERY[role](settings)]
         os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
     if role not in _LOOPS:
         raise ValueError(f"unknown role {role!r}: choose one of {', '.join(ROLES)}")
@@ -67,11 +67,12 @@ def _beat(settings: Settings) -> list[str]:
 
 
 def _flower(settings: Settings) -> list[str]:
-    access = [f"--basic-auth={settings.flower_auth}"] if settings.flower_auth else ["--address=127.0.0.1"]
+    if settings.flower_auth:
+        os.environ["FLOWER_BASIC_AUTH"] = settings.flower_auth  # not on the command line, where `ps` shows it
     return [
         "flower",
         f"--port={settings.flower_port}",
-        *access,
+        *([] if settings.flower_auth else ["--address=127.0.0.1"]),
         "--enable-events=False",  # workers send them anyway, and remote control is off
         "--max-tasks=20000",
         "--purge-offline-workers=60",
