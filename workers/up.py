@@ -26,7 +26,10 @@ from workers.cli.options import UpOptions
 from workers.stack import Stack
 
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green")
-_NOISE = re.compile(r"Task \S+ received|Registered tasks|superuser privileges|absolutely not rec|--uid option|User information: uid|_warn_or_raise|Inspect method|^\s+[\[']|^\s*$")
+_NOISE = re.compile(
+    r"Task \S+ received|Registered tasks|Inspect method|^\s+[\[']|^\s*$"
+    r"|superuser privileges|absolutely not rec|--uid option|User information: uid|_warn_or_raise"
+)
 
 
 def run_up(options: UpOptions) -> None:
