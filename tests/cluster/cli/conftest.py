@@ -62,9 +62,9 @@ class Command:
                 process.kill()
 
     def __call__(self, *words: str, **env: str) -> Ran:
-        """Run it to its end, at most a minute."""
+        """Run it to its end, at most two minutes."""
         with self.running(*words, **env) as process:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=120)
         return Ran(process.returncode, out, err)
 
 
