@@ -15,7 +15,7 @@ from fleetbeat.api.refs import ObjectId, split_api_version
 from fleetbeat.errors import HealthCheckFailed, PruneFailed
 from fleetbeat.kube.readiness import Health
 from fleetbeat.reconcile.health import ALWAYS_CURRENT, FIRST_LOOK, Wanted, describe, failed, next_look, unsettled
-from fleetbeat.reconcile.kustomization_work import COMMIT_STATUS_KEY, KustomizationWork, fields
+from fleetbeat.reconcile.kustomization_work import COMMIT_STATUS_KEY, KustomizationWork, fields, inventory
 from fleetbeat.reconcile.outcome import Outcome, short_revision
 
 
@@ -26,6 +26,7 @@ def resume_wait(work: KustomizationWork) -> Outcome | None:
         return None
     if any(not reason.startswith("health") for reason in work.why.split(", ") if reason):
         return None
+    work.resumed = wait
     work.target = work.ctx.targets.reach(work.reach, work.account)
     waiting = unsettled(work.target, _decode(wait["waiting"]), work.selector)
     return _judge(work, waiting, wait, changed="")
@@ -43,7 +44,15 @@ def check_health(work: KustomizationWork) -> Outcome | None:
         oid.inventory_id: version for oid, version in wanted.items() if (oid.group, oid.kind) not in ALWAYS_CURRENT
     }
     waiting = unsettled(work.on, wanted, work.selector)
-    begun = {"generation": work.generation, "revision": work.revision, "since": time(), "looks": 0, "changed": changed}
+    begun = {
+        "generation": work.generation,
+        "revision": work.revision,
+        "digest": work.built.digest,
+        "inventory": inventory(work),
+        "since": time(),
+        "looks": 0,
+        "changed": changed,
+    }
     return _judge(work, waiting, begun, changed)
 
 
@@ -75,7 +84,7 @@ def _judge(work: KustomizationWork, waiting: dict[ObjectId, Health], wait: dict[
     if wait["looks"] == 0:  # most objects are healthy in a moment: not worth a status of its own
         return Outcome(summary, memo=memo, next_in=FIRST_LOOK)
     message = f"Running health checks for revision {work.revision} with a timeout of {format_duration(work.timeout)}"
-    status = work.attempt.progressing(message, **_moved(work, "HealthCheckProgressing"))
+    status = work.attempt.progressing(message, **fields(work, None))
     work.attempt.condition(status, "Healthy", "Unknown", "Progressing", message)
     delay = min(next_look(wait["looks"]), max(work.timeout - took, 0.2))
     return Outcome(summary, status, memo, next_in=delay)
@@ -89,7 +98,7 @@ def succeed(work: KustomizationWork, changed: str, *, health: bool, took: float 
         f"Applied revision: {work.revision}",
         lastAppliedRevision=work.revision,
         lastAppliedOriginRevision=(work.got.get("metadata") or {}).get("org.opencontainers.image.revision"),
-        **_moved(work, "ReconciliationSucceeded"),
+        **fields(work, "ReconciliationSucceeded"),
     )
     if health:
         was = get_condition(work.old.get("conditions") or [], "Healthy")
@@ -123,11 +132,6 @@ def _tell_success(work: KustomizationWork, changed: str) -> None:
         return
     finished = f"Reconciliation finished in {work.seconds:.3f}s, next run in {format_duration(work.interval)}"
     work.event("ReconciliationSucceeded", finished, metadata=work.metadata | {COMMIT_STATUS_KEY: "update"})
-
-
-def _moved(work: KustomizationWork, outcome: str) -> dict[str, Any]:
-    """A look-again run built nothing, so it moves no more than the revision."""
-    return fields(work, outcome) if work.rendered is not None else {"lastAttemptedRevision": work.revision}
 
 
 def _count(work: KustomizationWork) -> str:

@@ -172,16 +172,23 @@ def _adopted(work: KustomizationWork) -> dict[ObjectId, LedgerEntry]:
     """Without a ledger, what the CR's inventory names is taken in; it is pruned by a later run at the earliest."""
     if work.book.exists:
         return {}
-    entries = (work.old.get("inventory") or {}).get("entries") or []
-    return {ObjectId.from_inventory_id(entry["id"]): LedgerEntry(version=entry["v"]) for entry in entries}
+    return {ObjectId.from_inventory_id(entry["id"]): LedgerEntry(version=entry["v"]) for entry in _inventoried(work)}
+
+
+def _inventoried(work: KustomizationWork) -> list[dict[str, str]]:
+    """The entries of the CR's `status.inventory`."""
+    return (work.old.get("inventory") or {}).get("entries") or []
 
 
 def prune_stale(work: KustomizationWork) -> Outcome | None:
     """Delete what earlier runs applied and this one does not want, where `spec.prune` says so."""
     wanted = work.done.entries.keys()
+    adopted = {ObjectId.from_inventory_id(entry["id"]) for entry in _inventoried(work)}
     stale = {oid: entry for oid, entry in work.book.entries.items() if oid not in wanted}
-    if not stale or not work.spec.prune or not work.known_before:
-        work.kept = {} if work.known_before else stale
+    if not work.known_before:
+        work.kept = {oid: entry for oid, entry in stale.items() if oid in adopted}
+        return None
+    if not stale or not work.spec.prune:
         return None
     work.lease.confirm()
     outcome = prune(work.on, stale, _options(work), {entry.uid for entry in work.done.entries.values() if entry.uid})

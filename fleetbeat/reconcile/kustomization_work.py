@@ -28,6 +28,7 @@ from fleetbeat.reconcile.status import now_text
 from fleetbeat.render.kustomize import Rendered
 
 DEFAULT_INTERVAL = 300.0
+LEAST_TIMEOUT = 30.0
 DEPENDENCY_RETRY = 30.0
 """Seconds until a ref looks at its dependencies again; the one that becomes ready pokes it long before."""
 REVISION_KEY = "kustomize.toolkit.fluxcd.io/revision"
@@ -61,6 +62,8 @@ class KustomizationWork(Work[KustomizationSpec]):
     kept: dict[ObjectId, LedgerEntry] = field(default_factory=dict)
     """Stale objects that stay in the inventory because they were not deleted."""
     pruning_failed: str = ""
+    resumed: dict[str, Any] = field(default_factory=dict)
+    """What the run that applied left for this one, which only looks at health again: `digest`, `inventory`."""
 
     @property
     def got(self) -> dict[str, Any]:
@@ -124,10 +127,9 @@ class KustomizationWork(Work[KustomizationSpec]):
 
     @property
     def timeout(self) -> float:
-        """Seconds that the build and the health wait may take, each."""
-        if self.spec.timeout:
-            return parse_duration(self.spec.timeout)
-        return max(self.interval - 30.0, 30.0)
+        """Seconds that the build and the health wait may take, each; never less than LEAST_TIMEOUT, as with Flux."""
+        asked = parse_duration(self.spec.timeout) if self.spec.timeout else self.interval - LEAST_TIMEOUT
+        return max(asked, LEAST_TIMEOUT)
 
     @property
     def reach(self) -> Reach:
@@ -189,22 +191,19 @@ def inventory(work: KustomizationWork) -> dict[str, Any]:
     return {"entries": sorted(entries, key=lambda entry: entry["id"])}
 
 
-def fields(work: KustomizationWork, outcome: str) -> Status:
-    """The parts of the status that every end of an attempt moves."""
+def fields(work: KustomizationWork, outcome: str | None) -> Status:
+    """The parts of the status that an attempt moves; outcome: how it ended, None while it goes on."""
     moved: Status = {}
-    if work.artifact is not None and work.file is not None:
+    if work.artifact is not None and (work.file is not None or work.resumed) and outcome != "ArtifactFailed":
         moved["lastAttemptedRevision"] = work.revision
     if work.ledger is not None and work.ledger.exists:
         moved["inventory"] = inventory(work)
-    if work.rendered is not None:
-        moved["history"] = record(
-            work.old.get("history") or [],
-            work.rendered.digest,
-            outcome,
-            now_text(),
-            work.seconds,
-            {"revision": work.revision},
-        )
+    elif "inventory" in work.resumed:
+        moved["inventory"] = work.resumed["inventory"]
+    digest = work.rendered.digest if work.rendered is not None else work.resumed.get("digest")
+    if digest and outcome:
+        history = work.old.get("history") or []
+        moved["history"] = record(history, digest, outcome, now_text(), work.seconds, {"revision": work.revision})
     return moved
 
 

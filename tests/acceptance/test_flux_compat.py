@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from fleetbeat.api.kinds import KINDS
 from tests.support.fleet import NAMESPACE, Fleet, config_map
@@ -13,6 +14,20 @@ from tests.support.fleet import NAMESPACE, Fleet, config_map
 pytestmark = pytest.mark.acceptance
 
 MISSING_NAMESPACE = config_map("refused", namespace="nowhere")
+_TIME = "2026-01-01T00:00:00Z"
+_ISSUERS: dict[str, Any] = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "issuers.example.com"},
+    "spec": {
+        "group": "example.com",
+        "names": {"kind": "Issuer", "plural": "issuers"},
+        "scope": "Cluster",
+        "versions": [
+            {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+        ],
+    },
+}
 
 
 def test_reconcile_with_source_ends_current_and_ready(fleet: Fleet) -> None:
@@ -79,6 +94,36 @@ def test_the_inventory_names_no_object_that_was_never_written(fleet: Fleet) -> N
     assert entries == [{"id": "default_before__ConfigMap", "v": "v1"}]
 
 
+def test_the_inventory_names_a_cluster_scoped_object_once(fleet: Fleet) -> None:
+    """kustomize gives a namespace to every kind it does not know; the inventory has the id that the cluster knows."""
+    fleet.put(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{_ISSUERS['metadata']['name']}", _ISSUERS)
+    served = "/apis/example.com/v1/issuers"
+    fleet.until(lambda: fleet.hub.api("GET", served)["kind"] == "IssuerList", "the new kind is served")
+    repo = fleet.repository("scoped", {"a.yaml": yaml.safe_dump(_named("example.com/v1", "Issuer", "one"))})
+    fleet.kustomization("scoped", "scoped", targetNamespace="default")
+    status = fleet.wait_ready("Kustomization", "scoped", repo.head())["status"]
+    assert status["inventory"]["entries"] == [{"id": "_one_example.com_Issuer", "v": "v1"}]
+
+
+def test_a_health_wait_ends_in_history_and_inventory(fleet: Fleet) -> None:
+    """While objects are in progress the history has no entry; when they are healthy it has one, for the success."""
+    release = _named("helm.toolkit.fluxcd.io/v2", "HelmRelease", "slow", namespace="default")
+    release["spec"] = {"interval": "1h", "chartRef": {"kind": "OCIRepository", "name": "slow"}}
+    repo = fleet.repository("slow", {"a.yaml": yaml.safe_dump(release)})
+    fleet.kustomization("slow", "slow", wait=True)
+    fleet.until(lambda: fleet.condition("Kustomization", "slow", "Healthy").get("status") == "Unknown", "it waits")
+    waiting = fleet.get("Kustomization", "slow")
+    assert _kstatus(waiting) == "InProgress"
+    assert not waiting["status"].get("history")
+    done = {"type": "Ready", "status": "True", "reason": "Done", "message": "", "lastTransitionTime": _TIME}
+    path = KINDS["HelmRelease"].path("default", "slow", "status")
+    status = {"status": {"observedGeneration": 1, "conditions": [done]}}
+    fleet.hub.api("PATCH", path, status, "application/merge-patch+json")
+    ready = fleet.wait_ready("Kustomization", "slow", repo.head())["status"]
+    assert [entry["lastReconciledStatus"] for entry in ready["history"]] == ["ReconciliationSucceeded"]
+    assert ready["inventory"]["entries"] == [{"id": "default_slow_helm.toolkit.fluxcd.io_HelmRelease", "v": "v2"}]
+
+
 def test_waiting_for_a_dependency_is_no_warning(fleet: Fleet) -> None:
     """A dependency that is not ready is told as information, so that alerts of severity error stay silent."""
     fleet.repository("waits", {"a.yaml": config_map("waits")})
@@ -97,6 +142,10 @@ def test_success_is_told_with_the_keys_that_notifications_read(fleet: Fleet) -> 
         "kustomize.toolkit.fluxcd.io/commit_status": "update",
     }
     assert event["source"]["component"] == "kustomize-controller"
+
+
+def _named(api_version: str, kind: str, name: str, **meta: str) -> dict[str, Any]:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, **meta}}
 
 
 def _reconcile(fleet: Fleet, kind: str, name: str) -> dict[str, Any]:
