@@ -115,17 +115,32 @@ def _still_foreign(looked: Looked, meta: ObjectMeta, options: ApplyOptions) -> b
     return any(managers.is_taken_over(entry, options.overridden) for entry in entries)
 
 
+def _delete(target: Target, desired: Desired, live: Live, options: ApplyOptions) -> bool:
+    """Delete exactly `live`, whose status alone may have moved since; False when it is gone. Raises Conflict."""
+    for _ in range(_TRIES):
+        options.guard()
+        try:
+            target.writer.delete(desired.path, uid=live.uid, resource_version=live.rv)
+            return True
+        except NotFound:
+            return False
+        except Conflict:
+            now = get_metadata(target.client, desired.resource, desired.id.namespace, desired.id.name)
+            if now is None:
+                return False
+            if (now.uid, now.fingerprint) != (live.uid, live.fingerprint):
+                raise
+            live = now
+    raise ReconciliationFailed(f"{desired.id} delete failed: its status changes faster than it can be looked at")
+
+
 def _remove(target: Target, looked: Looked, options: ApplyOptions) -> None:
     """Delete the object that was looked at and wait, within bounds, until it is gone."""
     desired, live = looked.desired, looked.live
     if live is None:
         return
-    if not live.deleting:
-        options.guard()
-        try:
-            target.writer.delete(desired.path, uid=live.uid, resource_version=live.rv)
-        except NotFound:
-            return
+    if not live.deleting and not _delete(target, desired, live, options):
+        return
     deadline = monotonic() + TERMINATION_PATIENCE
     pause = 0.05
     while True:
