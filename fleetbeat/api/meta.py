@@ -14,6 +14,11 @@ from msgspec import Meta
 
 from fleetbeat.errors import InvalidSpec
 
+REQUESTED_AT = "reconcile.fluxcd.io/requestedAt"
+"""Annotation whose new value asks for a run now."""
+FENCE_KEY = "fleetbeat.io/fence"
+"""In `status.artifact.metadata`: which run made the artifact. It outlives Redis and orders artifacts of one source."""
+
 _ACRONYMS = {"oidc": "OIDC", "url": "URL", "crds": "CRDs", "openapi": "OpenAPI"}
 
 

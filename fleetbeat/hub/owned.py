@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from fleetbeat.api.kinds import Kind
+from fleetbeat.api.meta import FENCE_KEY
 from fleetbeat.api.refs import Ref
 from fleetbeat.artifacts.settings import StoreSettings
 from fleetbeat.artifacts.store import ArtifactStore, Source
@@ -31,8 +32,6 @@ ABSENT_AFTER = 2.0
 """Seconds of 404 or 403 after which the others no longer wait for this kind's list."""
 GONE_AFTER = 30.0
 """Seconds of 404 after which a kind that was listed counts as uninstalled, with all its resources."""
-FENCE_KEY = "fleetbeat.io/fence"
-"""In `status.artifact.metadata`: which run made the artifact."""
 
 
 class OwnedKind:

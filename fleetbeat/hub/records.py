@@ -11,14 +11,13 @@ from typing import Any
 import orjson
 
 from fleetbeat.api.kinds import Kind
-from fleetbeat.api.meta import parse_duration
+from fleetbeat.api.meta import REQUESTED_AT, parse_duration
 from fleetbeat.api.refs import Ref
 from fleetbeat.errors import InvalidSpec
 from fleetbeat.kube.reach import ON_HUB, Reach
 from fleetbeat.state.records import Record
 from fleetbeat.state.shards import shard_of
 
-REQUESTED_AT = "reconcile.fluxcd.io/requestedAt"
 DEFAULT_INTERVALS = {"Kustomization": 300.0}
 """Seconds, for kinds whose interval may be absent."""
 DEFAULT_INTERVAL = 600.0

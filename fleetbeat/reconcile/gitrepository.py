@@ -15,7 +15,7 @@ import msgspec
 from fleetbeat.api.conditions import remove_condition
 from fleetbeat.api.decode import decode_spec
 from fleetbeat.api.kinds import KINDS
-from fleetbeat.api.meta import parse_duration
+from fleetbeat.api.meta import FENCE_KEY, parse_duration
 from fleetbeat.api.source import GitRepositorySpec, GitRepositoryStatus
 from fleetbeat.artifacts.archive import Archive
 from fleetbeat.artifacts.store import Source
@@ -28,8 +28,6 @@ from fleetbeat.reconcile.status import now_text
 from fleetbeat.sources.credentials import HttpCredentials, git_http_credentials
 from fleetbeat.sources.git import Deadline, GitResult, Observed, fetch
 
-FENCE_KEY = "fleetbeat.io/fence"
-"""In `status.artifact.metadata`: which run made the artifact. It outlives Redis and orders artifacts of one source."""
 BACKOFF_LAST = 900.0
 """Longest pause after a failure of the Git server, seconds."""
 

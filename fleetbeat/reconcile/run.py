@@ -15,12 +15,13 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from fleetbeat.api.meta import REQUESTED_AT
 from fleetbeat.api.refs import Ref
 from fleetbeat.errors import FleetbeatError, LostLease, Rebuilding, StateUnavailable, Unexpected
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.lease import LEASE_SECONDS, Lease
 from fleetbeat.reconcile.outcome import DROPPED, Event, Outcome, Status
-from fleetbeat.reconcile.status import REQUESTED_AT, Attempt, now_text
+from fleetbeat.reconcile.status import Attempt, now_text
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fleetbeat.api.conditions import remove_condition, set_condition
+from fleetbeat.api.meta import REQUESTED_AT
 from fleetbeat.errors import FleetbeatError, Terminal
 from fleetbeat.reconcile.outcome import Status
-
-REQUESTED_AT = "reconcile.fluxcd.io/requestedAt"
 
 
 def now_text() -> str:

@@ -16,7 +16,6 @@ from workers.cli.connect import Access
 
 Obj = dict[str, Any]
 
-REQUESTED_AT = "reconcile.fluxcd.io/requestedAt"
 MANAGER = "fleetbeat-cli"
 
 

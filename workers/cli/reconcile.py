@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from fleetbeat.api.kinds import KINDS, Kind
+from fleetbeat.api.meta import REQUESTED_AT
 from fleetbeat.api.refs import Ref
 from fleetbeat.errors import CommandFailed
 from workers.cli import rows
 from workers.cli.connect import Access
-from workers.cli.hub import REQUESTED_AT, Hub
+from workers.cli.hub import Hub
 from workers.cli.progress import Progress
 from workers.cli.terminal import Tone
 from workers.cli.words import parse_one

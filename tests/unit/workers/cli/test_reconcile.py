@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from fleetbeat.api.meta import REQUESTED_AT
 from fleetbeat.api.refs import Ref
-from workers.cli.hub import REQUESTED_AT
 from workers.cli.reconcile import source_of, verdict
 from workers.cli.suspend import resumed
 from workers.cli.terminal import Tone
