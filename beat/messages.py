@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from fleetbeat.state import Claimed, Run, Sweep
+from fleetbeat.state.shards import lane
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +29,12 @@ class Message(NamedTuple):
 
 
 class Routes:
-    """Which task runs which kind, and which one sweeps."""
+    """Which task runs which kind, and which one sweeps a lane."""
 
-    def __init__(self, routes: Mapping[str, str], sweep: str) -> None:
+    def __init__(self, routes: Mapping[str, str], sweeps: Mapping[str, str]) -> None:
+        """routes: kind → task; sweeps: lane → task."""
         self._routes = routes
-        self._sweep = sweep
+        self._sweeps = sweeps
         self._unrouted: set[str] = set()
 
     def messages(self, shard: str, claimed: Claimed) -> Iterator[Message]:
@@ -55,9 +57,10 @@ class Routes:
         )
 
     def _swept(self, shard: str, sweep: Sweep) -> Message:
-        args = (shard, sweep.cluster, sweep.fence, sweep.refs)
+        args = (shard, sweep.cluster, sweep.fence, sweep.refs, sweep.why)
         what = f"{sweep.cluster}: {len(sweep.refs)} resources"
-        return Message(shard, self._sweep, f"sweep/{sweep.cluster}#{sweep.fence}", args, what, "interval")
+        task = self._sweeps[lane(shard)]
+        return Message(shard, task, f"sweep/{sweep.cluster}#{sweep.fence}", args, what, sweep.why or "interval")
 
     def _tell_unrouted(self, kind: str) -> None:
         if kind not in self._unrouted:

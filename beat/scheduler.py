@@ -1,7 +1,7 @@
 """The Celery scheduler: claim what is due, publish it in one batch, wait until something else is due.
 
-Settings of the Celery app: `fleetbeat_redis_url`; `fleetbeat_routes` (kind → task); `fleetbeat_sweep` (the task that
-sweeps); where the defaults do not fit `fleetbeat_lane_caps` (shard → cap of live messages) and `fleetbeat_cluster_cap`.
+Settings of the Celery app: `fleetbeat_redis_url`; `fleetbeat_routes` (kind → task); `fleetbeat_sweeps` (lane → the
+task that sweeps it); where the defaults do not fit `fleetbeat_lane_caps` (shard → cap of live messages) and `fleetbeat_cluster_cap`.
 Holds no state that matters: a beat that dies loses nothing, and two beats at once claim different refs.
 """
 
@@ -37,7 +37,7 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
         """Called once, when beat starts for real; connects on first use."""
         conf = self.app.conf
         self.state = State(conf.fleetbeat_redis_url)
-        self._routes = Routes(conf.fleetbeat_routes, conf.get("fleetbeat_sweep", "apply.sweep"))
+        self._routes = Routes(conf.fleetbeat_routes, conf.fleetbeat_sweeps)
         self._cluster_cap: int = conf.get("fleetbeat_cluster_cap", CLUSTER_CAP)
         self._lane_caps: dict[str, int] = conf.get("fleetbeat_lane_caps", {})
         self._prefix: str = (conf.broker_transport_options or {}).get("global_keyprefix", "")

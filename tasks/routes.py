@@ -9,4 +9,5 @@ ROUTES = {
 }
 """kind → task name. The queue is the ref's shard."""
 
-SWEEP = "apply.sweep"
+SWEEPS = {"apply": "apply.sweep", "source": "source.sweep"}
+"""lane → the task that looks at many of its refs at once."""

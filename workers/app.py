@@ -13,7 +13,7 @@ from celery import Celery, signals
 from beat.scheduler import FleetScheduler
 from fleetbeat.settings import Settings
 from fleetbeat.state.shards import SOURCE
-from tasks.routes import ROUTES, SWEEP
+from tasks.routes import ROUTES, SWEEPS
 from workers.logs import configure
 
 BROKER_PREFIX = "fb:celery:"
@@ -50,7 +50,7 @@ def make_app(settings: Settings) -> Celery:
         beat_scheduler=FleetScheduler,
         fleetbeat_redis_url=settings.redis_url,
         fleetbeat_routes=ROUTES,
-        fleetbeat_sweep=SWEEP,
+        fleetbeat_sweeps=SWEEPS,
     )
     return app
 

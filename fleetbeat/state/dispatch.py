@@ -132,6 +132,6 @@ def _claimed(reply: Sequence[Any]) -> Claimed:
             Run(ref.decode(), int(fence), why.decode(), urgent == b"1")
             for ref, fence, why, urgent in zip(*(iter(runs),) * 4, strict=True)
         ],
-        sweeps=[Sweep(text(s[0]), int(s[1]), [ref.decode() for ref in s[2:]]) for s in sweeps],
+        sweeps=[Sweep(text(s[0]), int(s[1]), [ref.decode() for ref in s[3:]], text(s[2])) for s in sweeps],
         wait=int(wait_ms) / 1000,
     )

@@ -26,11 +26,13 @@ class Run(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """Refs of one cluster that are due by their interval alone, to be published as one message."""
+    """Refs of one cluster that one look may settle, to be published as one message."""
 
     cluster: str
     fence: int
     refs: list[str]
+    why: str = ""
+    """Why they were poked; empty when their intervals alone made them due."""
 
 
 class Claimed(NamedTuple):

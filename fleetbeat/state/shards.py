@@ -31,6 +31,11 @@ def shard_of(kind: str, cluster: str) -> str:
     return APPLY[crc32(cluster.encode()) % len(APPLY)]
 
 
+def lane(shard: str) -> str:
+    """The lane that a shard is part of: `source`, `notify` or `apply`."""
+    return shard.partition("-")[0]
+
+
 def shards_of(kind: str) -> tuple[str, ...]:
     """The shards that resources of `kind` can be in."""
     one = shard_of(kind, "")

@@ -29,7 +29,7 @@ def make_app(redis_url: str, *, broker: str = "", **settings: Any) -> Celery:
         broker_transport_options={"global_keyprefix": PREFIX, "priority_steps": [0], "socket_timeout": 5},
         fleetbeat_redis_url=redis_url,
         fleetbeat_routes=ROUTES,
-        fleetbeat_sweep="apply.sweep",
+        fleetbeat_sweeps={"apply": "apply.sweep", "source": "source.sweep"},
         **settings,
     )
     return app

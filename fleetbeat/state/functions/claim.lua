@@ -1,5 +1,5 @@
 -- fb_claim shard limit lane_cap cluster_cap lease_ms sweep_size queue
---   → {wait_ms, {ref, fence, why, urgent, …}, {cluster, fence, ref, …}, …}
+--   → {wait_ms, {ref, fence, why, urgent, …}, {cluster, fence, why, ref, …}, …}
 --
 -- Reaps expired leases, then hands out due refs, cluster by cluster in the order of their first due ref, at most `limit` messages
 -- and never more than the caps leave. Refs without a reason that may be swept share one message per cluster.
@@ -66,10 +66,10 @@ end
 
 local function take_swept(batch, out, room, cluster, ref, meta)
   local sweep = room.sweep
-  if not sweep or #sweep - 2 >= batch.sweep_size then
+  if not sweep or #sweep - 3 >= batch.sweep_size then
     if not may_take(batch, room) then return false end
     take_message(batch, room)
-    sweep = {cluster, int(batch.fence)}
+    sweep = {cluster, int(batch.fence), ''}
     room.sweep = sweep
     table.insert(batch.sweeps, sweep)
   end
@@ -167,7 +167,7 @@ local function write_fences(batch)
   if batch.messages == 0 then return end
   redis.call('SET', key(batch.shard, 'fence'), int(batch.fence))
   for _, sweep in ipairs(batch.sweeps) do
-    redis.call('HSET', key(batch.shard, 'sweeps'), sweep[2], #sweep - 2)
+    redis.call('HSET', key(batch.shard, 'sweeps'), sweep[2], #sweep - 3)
   end
 end
 

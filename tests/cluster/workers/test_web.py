@@ -144,8 +144,10 @@ def test_refusals_have_their_status_codes(
         assert server.hook("/hook/x", **signed) == 404
         assert server.request("GET", path).status == 405
         assert server.hook(path, b"x" * (MAX_BODY + 1)) == 413
-        user.patch("Receiver/" + user.namespace + "/hook", spec={"suspend": True})
-        until(lambda: server.hook(path, **signed, X_GitHub_Event="push") == 503)
+        assert worker.idle(ref)
+        user.patch(f"Receiver/{user.namespace}/hook", spec={"suspend": True})
+        until(lambda: (seen := worker.state.inspect(f"Receiver/{user.namespace}/hook")) is not None and seen.suspended)
+        assert server.hook(path, **signed, X_GitHub_Event="push") == 503
         assert worker.idle(ref)
     ours = [line.getMessage() for line in caplog.records if not line.name.startswith("urllib3")]
     assert any(line.startswith("404 POST /hook/") for line in ours)

@@ -11,7 +11,7 @@ from fleetbeat.state import Claimed, Run, Sweep
 
 pytestmark = pytest.mark.unit
 
-ROUTES = Routes({"Kustomization": "apply.kustomization"}, "apply.sweep")
+ROUTES = Routes({"Kustomization": "apply.kustomization"}, {"apply": "apply.sweep"})
 
 
 def test_a_run_is_readable_in_flower() -> None:
@@ -33,13 +33,13 @@ def test_a_sweep_names_its_cluster_and_size() -> None:
     """Five hundred refs are not printed."""
     claimed = Claimed([], [Sweep("k-1", 7, ["Kustomization/a/b", "Kustomization/a/c"])], 0)
     (message,) = ROUTES.messages("apply-1", claimed)
-    assert message.args == ("apply-1", "k-1", 7, ["Kustomization/a/b", "Kustomization/a/c"])
+    assert message.args == ("apply-1", "k-1", 7, ["Kustomization/a/b", "Kustomization/a/c"], "")
     assert (message.task, message.id, message.what) == ("apply.sweep", "sweep/k-1#7", "k-1: 2 resources")
 
 
 def test_a_kind_without_a_task_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """The other refs of the claim go on."""
-    routes = Routes({"Kustomization": "apply.kustomization"}, "apply.sweep")
+    routes = Routes({"Kustomization": "apply.kustomization"}, {"apply": "apply.sweep"})
     runs = [
         Run("Odd/apps/x", 1, "", False),
         Run("Odd/apps/y", 2, "", False),

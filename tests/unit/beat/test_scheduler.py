@@ -72,8 +72,9 @@ def test_a_sweep_is_one_message(registry: Registry, consumer: Consumer) -> None:
         beat.tick()
     message = consumer.take(SHARD)
     assert message is not None
-    shard, cluster, _, refs = message["args"]
+    shard, cluster, _, refs, why = message["args"]
     assert (message["task"], shard, cluster, sorted(refs)) == ("apply.sweep", SHARD, "hub", [ref(n) for n in "abc"])
+    assert why == ""
     assert consumer.waiting(SHARD) == 0
 
 

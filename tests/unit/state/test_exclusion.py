@@ -83,7 +83,7 @@ def worker(sim: Simulation, state: State, rng: random.Random) -> None:
 
 def sweep(sim: Simulation, state: State, rng: random.Random, message: Any) -> None:
     """Settles a part of what it was given, or nothing."""
-    _, fence, refs = message
+    _, fence, refs, _ = message
     poked = {name: "drift" for name in refs if rng.random() < 0.2}
     if rng.random() < 0.8:
         state.settle(SHARD, fence, [name for name in refs if name not in poked], poked)
