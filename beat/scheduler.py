@@ -1,7 +1,8 @@
 """The Celery scheduler: claim what is due, publish it in one batch, wait until something else is due.
 
 Settings of the Celery app: `fleetbeat_redis_url`; `fleetbeat_routes` (kind → task); `fleetbeat_sweeps` (lane → the
-task that sweeps it); where the defaults do not fit `fleetbeat_lane_caps` (shard → cap of live messages) and `fleetbeat_cluster_cap`.
+task that sweeps it); where the defaults do not fit `fleetbeat_lane_caps` (shard → cap of live messages) and
+`fleetbeat_cluster_cap`.
 Holds no state that matters: a beat that dies loses nothing, and two beats at once claim different refs.
 """
 

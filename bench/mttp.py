@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ class Figures:
     lists: int
     roles: dict[str, tuple[float, float]]
     """role → CPU seconds in the phase and PSS in MiB at its end."""
+    others: dict[str, float]
+    """program → CPU seconds in the phase of what Fleetbeat talks to, and of the bench itself."""
 
 
 class Bench:
@@ -131,9 +134,10 @@ class Bench:
 
     def measure(self, phase: str, work: Callable[[], None]) -> None:
         """Run a phase and note its cost."""
-        before, seen, begun = self.roles(), len(self.cluster.requests()), time.monotonic()
+        before, others, seen, begun = self.roles(), self.others(), len(self.cluster.requests()), time.monotonic()
         work()
         seconds, after = time.monotonic() - begun, self.roles()
+        others = {name: spent - others.get(name, 0.0) for name, spent in self.others().items()}
         roles = {name: (cpu - before[name][0], pss) for name, (cpu, pss) in after.items()}
         mine = [r for r in self.cluster.requests()[seen:] if "fleetbeat-bench" not in r.get("userAgent", "")]
         verbs = Counter(
@@ -143,13 +147,26 @@ class Bench:
         )
         writes = sum(verbs[v] for v in ("create", "update", "patch", "delete"))
         cpu, pss = (sum(figures) for figures in zip(*roles.values(), strict=True))
-        self.figures.append(Figures(phase, seconds, cpu, pss, sum(verbs.values()), writes, verbs["list"], roles))
+        requests = sum(verbs.values())
+        self.figures.append(Figures(phase, seconds, cpu, pss, requests, writes, verbs["list"], roles, others))
 
     def roles(self) -> dict[str, tuple[float, float]]:
         """role → CPU seconds and PSS in MiB so far, children included."""
         return {
             m.name: usage(m.server.pid) for m in self.stack.members.values() if m.server.pid and m.name not in APART
         }
+
+    def others(self) -> dict[str, float]:
+        """Program → CPU seconds so far of everything else: servers, Flower, the bench."""
+        roots = [m.server.pid for m in self.stack.members.values() if m.server.pid and m.name not in APART]
+        ours = {child.pid for root in roots for child in psutil.Process(root).children(recursive=True)} | set(roots)
+        found: dict[str, float] = {}
+        for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+            if process.pid not in ours:
+                with suppress(psutil.NoSuchProcess):
+                    times = process.cpu_times()
+                    found[process.name()] = found.get(process.name(), 0.0) + times.user + times.system
+        return found
 
 
 def usage(pid: int) -> tuple[float, float]:
@@ -219,6 +236,8 @@ def main() -> None:
     for f in bench.figures:
         roles = ", ".join(f"{name} {cpu:.2f} s {pss:.0f} MiB" for name, (cpu, pss) in f.roles.items())
         console.print(f"{f.phase}: {roles}", soft_wrap=True)
+        others = ", ".join(f"{name} {cpu:.2f} s" for name, cpu in sorted(f.others.items()) if cpu > 0.05)
+        console.print(f"  beside it: {others}", soft_wrap=True)
     console.print("floor: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in base.items()))
 
 
