@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from rich.table import Table
 from bench.workload import GIT, INTERVAL, KS, NAMESPACE, files, floor, in_parallel, pair
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
+from fleetbeat.kube.errors import NotFound
 from tools.clusters import Cluster, ClusterSet
 from tools.gitserver import GitServer
 from workers.cli.connect import Access
@@ -79,17 +81,17 @@ class Bench:
         """All custom resources at once, until every one is Ready."""
         writes = [item for number in range(self.count) for item in pair(number, self.repo.url)]
         in_parallel(lambda item: self.client.apply(item[0], item[1], "bench"), writes)
-        self.until(lambda: self.ready(self.repo.head()))
+        self.await_ready(self.repo.head())
 
     def upgrade(self, head: str) -> None:
         """A new commit, seen by all sources at once, until every Kustomization is Ready at it."""
         self.request(GIT)
-        self.until(lambda: self.ready(head))
+        self.await_ready(head)
 
     def no_op(self) -> None:
         """A request to each Kustomization, until each has handled it."""
         token = self.request(KS)
-        self.until(lambda: all((i.get("status") or {}).get("lastHandledReconcileAt") == token for i in self.items(KS)))
+        self.until_all(KS, lambda item: (item.get("status") or {}).get("lastHandledReconcileAt") == token)
 
     def settle(self) -> None:
         """Let follow-up work end before the quiet phase is measured."""
@@ -99,10 +101,9 @@ class Bench:
 
     def delete(self) -> None:
         """All Kustomizations and sources, until they and their objects are gone."""
-        in_parallel(lambda item: self.client.delete(KS.path(NAMESPACE, item["metadata"]["name"])), self.items(KS))
-        self.until(lambda: not self.items(KS))
-        in_parallel(lambda item: self.client.delete(GIT.path(NAMESPACE, item["metadata"]["name"])), self.items(GIT))
-        self.until(lambda: not self.items(GIT))
+        for kind in (KS, GIT):
+            in_parallel(self.client.delete, [path_of(kind, item) for item in self.items(kind)])
+            self.until_all(kind, lambda _: False)
 
     # Helpers
 
@@ -119,9 +120,21 @@ class Bench:
         found: list[dict[str, Any]] = self.client.list(kind.path(NAMESPACE)).get("items") or []
         return found
 
-    def ready(self, head: str) -> bool:
-        items = self.items(KS)
-        return len(items) == self.count and all(is_ready(item, head) for item in items)
+    def await_ready(self, head: str) -> None:
+        self.until_all(KS, lambda item: is_ready(item, head))
+        assert len(self.items(KS)) == self.count
+
+    def until_all(self, kind: Any, done: Callable[[dict[str, Any]], bool]) -> None:
+        """Until every resource is done or gone. Looks at one that is not, so that looking costs next to nothing."""
+
+        while waiting := [path_of(kind, item) for item in self.items(kind) if not done(item)]:
+            self.until(partial(self.is_done, waiting[0], done))
+
+    def is_done(self, path: str, done: Callable[[dict[str, Any]], bool]) -> bool:
+        try:
+            return done(self.client.get(path))
+        except NotFound:
+            return True
 
     def until(self, done: Callable[[], bool], timeout: float = 900) -> None:
         deadline = time.monotonic() + timeout
@@ -130,7 +143,7 @@ class Bench:
                 raise SystemExit(
                     "not done in time:\n" + "\n".join(m.server.tail() for m in self.stack.members.values())
                 )
-            time.sleep(0.1)
+            time.sleep(0.05)
 
     def measure(self, phase: str, work: Callable[[], None]) -> None:
         """Run a phase and note its cost."""
@@ -175,6 +188,12 @@ def usage(pid: int) -> tuple[float, float]:
     family = (parent, *parent.children(recursive=True))
     times = [process.cpu_times() for process in family]
     return sum(t.user + t.system for t in times), sum(p.memory_full_info().pss for p in family) / 2**20
+
+
+def path_of(kind: Any, item: dict[str, Any]) -> str:
+    """API path of a resource."""
+    path: str = kind.path(NAMESPACE, item["metadata"]["name"])
+    return path
 
 
 def is_ready(item: dict[str, Any], head: str) -> bool:

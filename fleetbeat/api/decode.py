@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
-from fleetbeat.api.kinds import Kind
+from fleetbeat.api.kinds import KINDS, Kind
 from fleetbeat.api.meta import Metadata, Part
 from fleetbeat.errors import InvalidSpec
 
@@ -22,6 +22,14 @@ T = TypeVar("T")
 _WHERE = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`")
 _EXPECTED = re.compile(r"`([^`|]*?)( \| null)?`")
+
+
+for _kind in KINDS.values():
+    # msgspec describes a type at its first use, and crashes when two threads do so at once. Therefore everything that
+    # is decoded has its decoder made while modules load.
+    for _type in (Metadata, _kind.spec, _kind.status):
+        if _type is not None:
+            msgspec.json.Decoder(_type)
 
 
 class Resource(msgspec.Struct, Generic[SpecT, StatusT], frozen=True):

@@ -40,6 +40,9 @@ class Happening(msgspec.Struct, frozen=True):
     time: str = ""
 
 
+_decoder = msgspec.json.Decoder(Happening)
+
+
 class EventWriter:
     """Writes Events to the hub. One thread per resource at a time."""
 
@@ -55,7 +58,7 @@ class EventWriter:
         Raises KubeError only when the API server is away or overloaded, so that the entry is tried again.
         """
         try:
-            happening = msgspec.json.decode(entry, type=Happening)
+            happening = _decoder.decode(entry)
             ref = Ref.parse(happening.ref)
         except (ValueError, msgspec.MsgspecError) as error:
             log.error("a malformed event is dropped: %s", error)

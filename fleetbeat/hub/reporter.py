@@ -185,6 +185,9 @@ class _Named(msgspec.Struct):
     ref: str = ""
 
 
+_decoder = msgspec.json.Decoder(_Named)
+
+
 def _by_lane(batch: Iterable[StoredEvent]) -> list[tuple[int, StoredEvent]]:
     """Events with the number of the writer that they go to, in the stream's order within each."""
     return sorted(((_lane(entry.data), entry) for entry in batch), key=lambda pair: pair[0])
@@ -192,6 +195,6 @@ def _by_lane(batch: Iterable[StoredEvent]) -> list[tuple[int, StoredEvent]]:
 
 def _lane(data: bytes) -> int:
     try:
-        return hash(msgspec.json.decode(data, type=_Named).ref) % EVENT_WRITERS
+        return hash(_decoder.decode(data).ref) % EVENT_WRITERS
     except msgspec.MsgspecError:
         return 0

@@ -1,8 +1,9 @@
 """Staged server-side apply of everything that one resource wants on one cluster.
 
 A stage reads like a sentence: resolve, read metadata, look (dry run), refuse or write, settle. Nothing of a stage is
-written when the API server refuses any object of it. What the ledger and the fingerprints say is unchanged costs no
-more than its metadata. The ledger itself is the caller's to save: a superset before, exact after.
+written when the API server refuses any object of it; where only one is to be written, its write needs no dry run. What
+the ledger and the fingerprints say is unchanged costs no more than its metadata. The ledger itself is the caller's to
+save: a superset before, exact after.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class ApplyResult:
     changes: tuple[Change, ...]
     entries: Mapping[ObjectId, LedgerEntry]
     """One for every desired object, skipped ones included."""
+    terminating: frozenset[ObjectId] = frozenset()
+    """Those that are there and being deleted."""
 
 
 class ApplyFailed(ReconciliationFailed):
@@ -68,7 +71,7 @@ class _Run:
             if not w.problem
         ]
         entries = {w.looked.desired.id: w.entry for w in self.done if w.entry is not None}
-        return ApplyResult(tuple(changes), entries)
+        return ApplyResult(tuple(changes), entries, frozenset(w.looked.desired.id for w in self.done if w.terminating))
 
     def fail(self, problems: Iterable[str]) -> ApplyFailed:
         return ApplyFailed(problems, self.result())
@@ -97,7 +100,7 @@ def _refuse_duplicates(desired: Iterable[Mapping[str, Any]]) -> None:
 def _apply_stage(run: _Run, stage: Sequence[Mapping[str, Any]]) -> None:
     wanted = _resolve(run, stage)
     live = _read_live(run, wanted)
-    looked = _look_at_all(run, wanted, live)
+    looked = _look_at_lone(run, wanted, live) or _look_at_all(run, wanted, live)
     refusals = [found.refusal for found in looked if found.refusal]
     if refusals:
         raise run.fail(refusals)
@@ -170,6 +173,23 @@ def _look_at_all(run: _Run, wanted: Sequence[Desired], live: Mapping[ObjectId, L
     return [settled if settled is not None else next(answers) for settled in at_once]
 
 
+def _look_at_lone(run: _Run, wanted: Sequence[Desired], live: dict[ObjectId, Live]) -> list[Looked] | None:
+    """When a new intent for one object is all that this stage writes: what to do without a dry run; else None."""
+    settled = {desired.id: _settled(run, desired, live.get(desired.id)) for desired in wanted}
+    doubtful = [desired for desired in wanted if settled[desired.id] is None]
+    if len(doubtful) != 1:
+        return None
+    lone = doubtful[0]
+    entry = run.ledger.entries.get(lone.id)
+    if run.patience or run.options.full or lone.id in live or entry is None or not entry.digest:
+        return None  # its kind may not be served yet, or it is to be compared
+    there = get_metadata(run.target.client, lone.resource, lone.id.namespace, lone.id.name)
+    if there is None or there.uid != entry.uid:
+        return None
+    found = _settled(run, lone, there) or Looked(lone, Verdict.WRITE, there, rv=there.rv, alone=True)
+    return [settled[desired.id] or found for desired in wanted]
+
+
 def _settled(run: _Run, desired: Desired, live: Live | None) -> Looked | None:
     """The verdict that needs no dry run, None when one is needed."""
     if marks.ignored(desired.metadata):
@@ -196,11 +216,20 @@ def _write_all(run: _Run, looked: Sequence[Looked]) -> list[Written]:
 
 
 def _finish(run: _Run, found: Looked) -> Written:
+    terminating = found.live is not None and found.live.deleting
     if found.verdict is Verdict.KEEP:
-        return Written(found, "unchanged", entry_of(found.desired, found.live))
+        return Written(found, "unchanged", entry_of(found.desired, found.live), terminating=terminating)
     if found.verdict is Verdict.SKIP:
         return Written(found, "skipped", _skipped_entry(run, found))
-    return write(run.target, found, run.options)
+    written = write(run.target, found, run.options)
+    return _finish_refused(run, found) if written.problem and found.alone else written
+
+
+def _finish_refused(run: _Run, found: Looked) -> Written:
+    """The dry run that a lone object was spared says what is wrong, or how it can be done."""
+    desired = found.desired
+    again = look(run.target, desired, run.ledger.entries.get(desired.id), found.live, run.options, run.patience)
+    return Written(again, "unchanged", problem=again.refusal) if again.refusal else _finish(run, again)
 
 
 def _skipped_entry(run: _Run, found: Looked) -> LedgerEntry:

@@ -53,6 +53,8 @@ class Looked:
     rv: str = ""
     """resourceVersion of the live object when it was dry-run, "" when it does not exist."""
     refusal: str = ""
+    alone: bool = False
+    """Not dry-run: the only object of its stage to be written, so the write itself shows whether it is refused."""
 
 
 def look(

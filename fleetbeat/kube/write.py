@@ -32,6 +32,7 @@ class Written:
     action: str
     entry: LedgerEntry | None = None
     problem: str = ""
+    terminating: bool = False
 
     @property
     def drift(self) -> tuple[str, ...]:
@@ -56,7 +57,8 @@ def write(target: Target, looked: Looked, options: ApplyOptions) -> Written:
     except ReconciliationFailed as error:
         return Written(looked, "unchanged", problem=error.message)
     action = "created" if created else "configured" if meta.resource_version != looked.rv else "unchanged"
-    return Written(looked, action, entry_of(desired, Live.of(meta)))
+    live = Live.of(meta)
+    return Written(looked, action, entry_of(desired, live), terminating=live.deleting)
 
 
 def entry_of(desired: Desired, live: Live | None) -> LedgerEntry:

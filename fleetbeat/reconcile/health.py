@@ -21,13 +21,28 @@ Wanted = Mapping[ObjectId, str]
 LIST_FROM = 4
 """From this many objects of one kind and namespace on, one LIST is cheaper than a GET each."""
 
-ALWAYS_CURRENT = frozenset(
-    ("", kind) for kind in ("ConfigMap", "Secret", "ServiceAccount", "LimitRange", "ResourceQuota", "Endpoints")
-) | frozenset(
-    ("rbac.authorization.k8s.io", kind) for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
-)
-"""Kinds that are current by existing; what was just applied exists."""
+_BY_EXISTING = {
+    "": ("ConfigMap", "Secret", "ServiceAccount", "Service", "LimitRange", "ResourceQuota", "Endpoints"),
+    "rbac.authorization.k8s.io": ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"),
+    "networking.k8s.io": ("Ingress", "IngressClass", "NetworkPolicy"),
+    "scheduling.k8s.io": ("PriorityClass",),
+    "storage.k8s.io": ("StorageClass",),
+}
+_WORKLOADS = {
+    "": ("Pod", "PersistentVolumeClaim"),
+    "apps": ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"),
+    "batch": ("Job",),
+}
 
+
+def _kinds(groups: Mapping[str, Iterable[str]]) -> frozenset[tuple[str, str]]:
+    return frozenset((group, kind) for group, kinds in groups.items() for kind in kinds)
+
+
+CURRENT_BY_EXISTING = _kinds(_BY_EXISTING)
+"""(group, kind) of what is ready by existing; an object that was just applied exists."""
+TAKES_TIME = _kinds(_WORKLOADS)
+"""(group, kind) of what is never ready at the moment of its apply, because a controller has to act first."""
 
 FIRST_LOOK = 0.25
 """Seconds from apply to the second look."""
@@ -42,8 +57,7 @@ def unsettled(target: Target, wanted: Wanted, selector: str) -> dict[ObjectId, H
     """The health of every wanted object that is not current; `selector` selects them by label where many are listed."""
     groups: dict[tuple[str, str, str], list[ObjectId]] = defaultdict(list)
     for oid, version in wanted.items():
-        if (oid.group, oid.kind) not in ALWAYS_CURRENT:
-            groups[oid.group, version, oid.kind].append(oid)
+        groups[oid.group, version, oid.kind].append(oid)
     found: dict[ObjectId, Health] = {}
     for (group, version, kind), ids in groups.items():
         found.update(_assess_kind(target, group, version, kind, ids, selector))

@@ -13,10 +13,22 @@ from fleetbeat.api.conditions import get_condition, is_ready
 from fleetbeat.api.meta import format_duration
 from fleetbeat.api.refs import ObjectId, split_api_version
 from fleetbeat.errors import HealthCheckFailed, PruneFailed
-from fleetbeat.kube.readiness import Health
-from fleetbeat.reconcile.health import ALWAYS_CURRENT, FIRST_LOOK, Wanted, describe, failed, next_look, unsettled
+from fleetbeat.kube.readiness import Health, State
+from fleetbeat.reconcile.health import (
+    CURRENT_BY_EXISTING,
+    FIRST_LOOK,
+    TAKES_TIME,
+    Wanted,
+    describe,
+    failed,
+    next_look,
+    unsettled,
+)
 from fleetbeat.reconcile.kustomization_work import COMMIT_STATUS_KEY, KustomizationWork, fields, inventory
 from fleetbeat.reconcile.outcome import Outcome, short_revision
+
+HERE = Health(State.CURRENT)
+"""Of an object that is ready by existing."""
 
 
 def resume_wait(work: KustomizationWork) -> Outcome | None:
@@ -40,10 +52,12 @@ def check_health(work: KustomizationWork) -> Outcome | None:
     wanted = wanted_objects(work)
     if not wanted:
         return succeed(work, changed, health=False)
-    work.memo["healthy"] = {
-        oid.inventory_id: version for oid, version in wanted.items() if (oid.group, oid.kind) not in ALWAYS_CURRENT
+    known = _known(work, wanted)
+    doubtful = {oid: version for oid, version in wanted.items() if oid not in known}
+    work.memo["healthy"] = {oid.inventory_id: version for oid, version in wanted.items() if known.get(oid) is not HERE}
+    waiting = unsettled(work.on, doubtful, work.selector) | {
+        oid: health for oid, health in known.items() if health is not HERE
     }
-    waiting = unsettled(work.on, wanted, work.selector)
     begun = {
         "generation": work.generation,
         "revision": work.revision,
@@ -54,6 +68,20 @@ def check_health(work: KustomizationWork) -> Outcome | None:
         "changed": changed,
     }
     return _judge(work, waiting, begun, changed)
+
+
+def _known(work: KustomizationWork, wanted: Wanted) -> dict[ObjectId, Health]:
+    """The health of what need not be read: it was just applied, and its kind says the rest."""
+    written = {change.id for change in work.changes if change.action in ("created", "configured")}
+    found: dict[ObjectId, Health] = {}
+    for oid in wanted:
+        if oid in work.done.terminating:
+            found[oid] = Health(State.TERMINATING, "being deleted")
+        elif oid in work.done.entries and (oid.group, oid.kind) in CURRENT_BY_EXISTING:
+            found[oid] = HERE
+        elif oid in written and (oid.group, oid.kind) in TAKES_TIME:
+            found[oid] = Health(State.IN_PROGRESS, "just applied")
+    return found
 
 
 def wanted_objects(work: KustomizationWork) -> Wanted:

@@ -34,6 +34,9 @@ class _Head(msgspec.Struct):
     artifact: str
 
 
+_head_decoder = msgspec.json.Decoder(_Head)
+
+
 @dataclass(frozen=True)
 class Entry:
     """A render in the cache."""
@@ -120,7 +123,7 @@ def _size(file: Path) -> int:
 def _read(file: Path) -> Entry | None:
     try:
         line, _, body = file.read_bytes().partition(b"\n")
-        head = msgspec.json.decode(line, type=_Head)
+        head = _head_decoder.decode(line)
     except (OSError, msgspec.DecodeError):
         return None
     return Entry(file, head.closure, head.artifact, body)

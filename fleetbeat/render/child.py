@@ -33,6 +33,9 @@ class _Id(msgspec.Struct):
     id: int
 
 
+_id_decoder = msgspec.json.Decoder(_Id)
+
+
 class Child:
     """A running engine."""
 
@@ -94,7 +97,7 @@ class Child:
     def _listen(self, answers: IO[bytes]) -> None:
         try:
             for line in answers:
-                waiting = self._waiting.pop(msgspec.json.decode(line, type=_Id).id, None)
+                waiting = self._waiting.pop(_id_decoder.decode(line).id, None)
                 if waiting is not None:
                     waiting.set_result(line)
         except msgspec.DecodeError:

@@ -55,6 +55,11 @@ class _Answer(msgspec.Struct, frozen=True):
     error: _Fault | None = None
 
 
+_built = msgspec.json.Decoder(Built)
+_parsed = msgspec.json.Decoder(_Parsed)
+_answer = msgspec.json.Decoder(_Answer)
+
+
 class UnparsableText(BuildFailed):
     """A text is no valid YAML."""
 
@@ -105,14 +110,14 @@ class Engine:
         seconds. Raises ArtifactFailed (not readable, another digest, no such path), ArchiveInvalid and BuildFailed.
         """
         request = {"op": "build", "artifact": str(artifact_file), "digest": digest, "path": path}
-        return msgspec.json.decode(self._call(request | {"spec": parts, "known": known}, timeout), type=Built)
+        return _built.decode(self._call(request | {"spec": parts, "known": known}, timeout))
 
     def parse(self, texts: Sequence[str], *, timeout: float = 60.0) -> list[list[dict[str, Any]]]:
         """The objects of each YAML text, as Kubernetes' own tools read it; lists are flattened.
 
         Raises UnparsableText with the position of the text that is no YAML.
         """
-        return msgspec.json.decode(self._call({"op": "parse", "texts": texts}, timeout), type=_Parsed).objects
+        return _parsed.decode(self._call({"op": "parse", "texts": texts}, timeout)).objects
 
     @cached_property
     def version(self) -> str:
@@ -148,7 +153,7 @@ class Engine:
             raise BuildFailed(f"the render engine was killed: {silent}") from None
         except ChildDied:
             answer = self._ask_alone(request, timeout + ANSWER_GRACE)
-        decoded = msgspec.json.decode(answer, type=_Answer)
+        decoded = _answer.decode(answer)
         if decoded.error is not None:
             _raise(decoded.error, timeout)
         return decoded.result

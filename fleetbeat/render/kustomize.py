@@ -52,6 +52,9 @@ class _Build(msgspec.Struct, frozen=True):
     texts: dict[int, str]
 
 
+_build_decoder = msgspec.json.Decoder(_Build)
+
+
 class _RawBuild(msgspec.Struct, frozen=True):
     objects: msgspec.Raw
     texts: dict[int, str]
@@ -75,7 +78,7 @@ def render(
     seconds. Raises ArtifactFailed, ArchiveInvalid and BuildFailed.
     """
     body, cached = _build(engine, artifact_file, digest, spec, cache, timeout)
-    build = msgspec.json.decode(body, type=_Build)
+    build = _build_decoder.decode(body)
     objects = build.objects
     if variables or (spec.get("postBuild") or {}).get("substituteStrategy") == "Always":
         objects = _substitute_all(engine, build, variables or {}, strict, timeout)
