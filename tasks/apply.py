@@ -20,5 +20,5 @@ def apply_kustomization(shard: str, ref: str, fence: int) -> Outcome:
 
 @shared_task(name="apply.sweep", throws=(FleetbeatError,))
 def sweep_cluster(shard: str, cluster: str, fence: int, refs: list[str], why: str) -> Swept:
-    """One look at everything of a cluster whose interval came round."""
-    return sweep(context(), shard, cluster, fence, refs)
+    """One look at everything of a cluster whose interval came round or, as `why` says, that was requested."""
+    return sweep(context(), shard, cluster, fence, refs, why)

@@ -24,8 +24,6 @@ from tools.scratch import Scratch
 from workers.embedded import ports
 from workers.embedded.process import Server
 
-YEAR = datetime.timedelta(days=365)
-
 
 class Cluster:
     """One API server and its controllers. `kubeconfig` is the administrator's, with all credentials inside."""
@@ -103,7 +101,7 @@ class Cluster:
         self._controllers[0].wait_ready(lambda: self._client.exists(account))
 
     def user_kubeconfig(
-        self, name: str, groups: Sequence[str] = (), lifetime: datetime.timedelta = YEAR
+        self, name: str, groups: Sequence[str] = (), lifetime: datetime.timedelta = pki.YEAR
     ) -> dict[str, Any]:
         """A kubeconfig with a client certificate for any user; a negative `lifetime` gives an expired one."""
         pair = self._authority.client(name, groups, lifetime)

@@ -7,6 +7,7 @@ is not installed, dulwich does. Repositories are made and written through `creat
 from __future__ import annotations
 
 import base64
+import datetime
 import hmac
 import shutil
 import ssl
@@ -22,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tools import gitbackend
 from tools.gitrepo import GitRepo as GitRepo
-from tools.pki import Authority, KeyPair
+from tools.pki import YEAR, Authority, KeyPair
 from workers.embedded import ports
 
 
@@ -68,15 +69,26 @@ class Seen:
 class GitServer:
     """The server; `access` and `faults` may change while it runs, stop and start keep the address."""
 
-    def __init__(self, directory: Path, *, tls: bool = False, client_certificates: bool = False) -> None:
-        """Repositories lie in `directory`. `client_certificates` makes TLS ask for one signed by `authority`."""
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        tls: bool = False,
+        client_certificates: bool = False,
+        lifetime: datetime.timedelta = YEAR,
+    ) -> None:
+        """Repositories lie in `directory`.
+
+        `client_certificates` makes TLS ask for one signed by `authority`; a negative `lifetime` makes the server's own
+        certificate one that has expired.
+        """
         self.directory = directory
         self.port = ports.reserve()
         self.access = Access()
         self.faults = Faults()
         self.seen: list[Seen] = []
         self.authority = Authority("git authority") if tls or client_certificates else None
-        self._tls = self._context(client_certificates) if self.authority else None
+        self._tls = self._context(client_certificates, lifetime) if self.authority else None
         self._http: ThreadingHTTPServer | None = None
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -121,10 +133,10 @@ class GitServer:
         """Whether this is the listener in use: connections that outlive a stop get no answer."""
         return listener is self._http
 
-    def _context(self, client_certificates: bool) -> ssl.SSLContext:
+    def _context(self, client_certificates: bool, lifetime: datetime.timedelta) -> ssl.SSLContext:
         assert self.authority is not None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        pair = self.authority.server("127.0.0.1", "localhost")
+        pair = self.authority.server("127.0.0.1", "localhost", lifetime=lifetime)
         with tempfile.NamedTemporaryFile() as file:  # the ssl module reads certificates from files only
             file.write(pair.certificate + pair.key)
             file.flush()

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+YEAR = datetime.timedelta(days=365)
+
 
 @dataclass(frozen=True)
 class KeyPair:
@@ -27,7 +29,7 @@ class Authority:
     def __init__(self, name: str) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(self._name, self._name, self._key.public_key(), datetime.timedelta(days=365))
+        builder = _builder(self._name, self._name, self._key.public_key(), YEAR)
         usage = _key_usage(signs_certificates=True)
         self._certificate = (
             builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
@@ -41,13 +43,11 @@ class Authority:
         """The authority's own certificate, PEM."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def server(self, *hosts: str) -> KeyPair:
-        """A server certificate for `hosts`, DNS names and IP addresses."""
-        return self._issue(hosts[0], (), ExtendedKeyUsageOID.SERVER_AUTH, hosts, datetime.timedelta(days=365))
+    def server(self, *hosts: str, lifetime: datetime.timedelta = YEAR) -> KeyPair:
+        """A server certificate for `hosts`, DNS names and IP addresses; a negative `lifetime` makes an expired one."""
+        return self._issue(hosts[0], (), ExtendedKeyUsageOID.SERVER_AUTH, hosts, lifetime)
 
-    def client(
-        self, name: str, groups: Sequence[str] = (), lifetime: datetime.timedelta = datetime.timedelta(days=365)
-    ) -> KeyPair:
+    def client(self, name: str, groups: Sequence[str] = (), lifetime: datetime.timedelta = YEAR) -> KeyPair:
         """A client certificate: to Kubernetes, `name` is the user; a negative `lifetime` has expired that long ago."""
         return self._issue(name, groups, ExtendedKeyUsageOID.CLIENT_AUTH, (), lifetime)
 

@@ -1,13 +1,15 @@
 """The GitRepository pipeline: from a ref of a Git server to an artifact that everybody can read.
 
-An unchanged ref costs one round trip to the server. A run publishes its artifact, pokes all dependents, then finishes,
-so that a crash in between only repeats. Whatever goes wrong, the last good artifact stays published.
+An unchanged ref costs one round trip to the server, which sweeps share (sourcesweep.py). A run publishes its artifact,
+pokes all dependents, then finishes, so that a crash in between only repeats. Whatever goes wrong, the last good
+artifact stays published.
 """
 
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import time
 from typing import Any
 
 import msgspec
@@ -18,21 +20,20 @@ from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.meta import FENCE_KEY, parse_duration
 from fleetbeat.api.source import GitRepositorySpec, GitRepositoryStatus
 from fleetbeat.artifacts.archive import Archive
-from fleetbeat.artifacts.store import Source
+from fleetbeat.artifacts.store import NEWEST_KEPT, Source
 from fleetbeat.errors import AuthenticationFailed, FleetbeatError, StorageFailed
 from fleetbeat.kube.errors import NotFound
 from fleetbeat.reconcile import backoff
+from fleetbeat.reconcile.gitartifact import Artifact, Memo, fence_of, key_of, record_of, stored_artifact
 from fleetbeat.reconcile.outcome import Outcome, short_revision
 from fleetbeat.reconcile.run import Pipeline, Work
 from fleetbeat.reconcile.status import now_text
+from fleetbeat.reconcile.targets import HubReader
 from fleetbeat.sources.credentials import HttpCredentials, git_http_credentials
 from fleetbeat.sources.git import Deadline, GitResult, Observed, fetch
 
 BACKOFF_LAST = 900.0
 """Longest pause after a failure of the Git server, seconds."""
-
-Artifact = dict[str, Any]
-"""`status.artifact` as JSON."""
 
 
 @dataclass
@@ -42,11 +43,19 @@ class GitWork(Work[GitRepositorySpec]):
     credentials: HttpCredentials | None = None
     fetched: GitResult | None = None
     artifact: Artifact | None = None
+    remembered: Memo = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.remembered = Memo.read(self.memo, self.previous)
+
+    def remember(self, **facts: float) -> None:
+        """Change the memo that this run leaves behind."""
+        self.remembered = msgspec.structs.replace(self.remembered, **facts)
 
     @property
     def timeout(self) -> float:
         """Seconds that the fetch may take."""
-        return parse_duration(self.spec.timeout or "60s")
+        return parse_duration(self.spec.timeout)
 
     @property
     def source(self) -> Source:
@@ -55,13 +64,12 @@ class GitWork(Work[GitRepositorySpec]):
 
     @property
     def previous(self) -> Artifact | None:
-        """The artifact of an earlier run; one that has another kind of digest was left by Flux and counts as none."""
-        artifact: Artifact | None = self.old.get("artifact")
-        return artifact if artifact and artifact["digest"].startswith("sha256:") else None
+        """The artifact of an earlier run."""
+        return stored_artifact(self.old)
 
     def key(self, artifact: Artifact) -> str:
         """Where an artifact of this source lies in S3."""
-        return self.ctx.store.key(self.source, artifact["path"].rpartition("/")[2], artifact["digest"])
+        return key_of(self.ctx.store, self.source, artifact)
 
 
 def finalise(work: GitWork) -> Outcome | None:
@@ -82,13 +90,17 @@ def read_credentials(work: GitWork) -> Outcome | None:
     """The Secret of `spec.secretRef`, read from the hub for this run only."""
     if work.spec.secret_ref is None:
         return None
-    name = f"{work.ref.namespace}/{work.spec.secret_ref.name}"
-    try:
-        data = work.ctx.targets.reader.secret(work.ref.namespace, work.spec.secret_ref.name)
-    except NotFound as error:
-        raise AuthenticationFailed(f"spec.secretRef: Secret {name} not found") from error
-    work.credentials = git_http_credentials(data, name)
+    work.credentials = account_of(work.ctx.targets.reader, work.ref.namespace, work.spec.secret_ref.name)
     return None
+
+
+def account_of(reader: HubReader, namespace: str, name: str) -> HttpCredentials:
+    """The account in a Secret; raises AuthenticationFailed when it is missing or of no use."""
+    try:
+        data = reader.secret(namespace, name)
+    except NotFound as error:
+        raise AuthenticationFailed(f"spec.secretRef: Secret {namespace}/{name} not found") from error
+    return git_http_credentials(data, f"{namespace}/{name}")
 
 
 def fetch_commit(work: GitWork) -> Outcome | None:
@@ -106,16 +118,19 @@ def fetch_commit(work: GitWork) -> Outcome | None:
         return None
     work.artifact = work.previous
     _publish(work)
-    if work.memo.get("collect"):
-        _collect(work)
+    _collect(work)
     return _ready(work, "unchanged")
 
 
 def _observed(work: GitWork) -> Observed | None:
     """What the stored artifact was made of; None when its object is gone and must be made again."""
     previous = work.previous
-    if previous is None or not work.ctx.store.still_exists(work.key(previous), previous.get("size")):
+    if previous is None:
         return None
+    if not work.remembered.believes(time()):
+        if not work.ctx.store.exists(work.key(previous), previous.get("size")):
+            return None
+        work.remember(checked=time())
     return Observed.of(msgspec.convert(work.old, GitRepositoryStatus))
 
 
@@ -128,10 +143,19 @@ def store_artifact(work: GitWork) -> Outcome | None:
         work.lease.check()
         work.ctx.store.put(work.source, fetched.filename, archive.file, archive.digest, archive.size)
         work.artifact = _artifact(work, fetched, archive)
+    _count(work)
     if work.artifact["metadata"][FENCE_KEY] == str(work.fence):
         metadata = {"revision": fetched.revision, "digest": archive.digest}
         work.event("NewArtifact", f"stored artifact for commit '{fetched.subject}'", metadata=metadata)
     return None
+
+
+def _count(work: GitWork) -> None:
+    """An artifact was stored; one that was there before makes no difference to what is to be removed later."""
+    artifact, previous, now = work.artifact, work.previous, time()
+    work.remember(checked=now)
+    if artifact is not None and (previous is None or work.key(previous) != work.key(artifact)):
+        work.remember(made=now, stored=work.remembered.stored + 1)
 
 
 def _artifact(work: GitWork, fetched: GitResult, archive: Archive) -> Artifact:
@@ -147,18 +171,15 @@ def _artifact(work: GitWork, fetched: GitResult, archive: Archive) -> Artifact:
         "digest": archive.digest,
         "size": archive.size,
         "lastUpdateTime": previous["lastUpdateTime"] if same else now_text(),
-        "metadata": {FENCE_KEY: _fence(previous) if same else str(work.fence)},
+        "metadata": {FENCE_KEY: fence_of(previous) if same else str(work.fence)},
     }
-
-
-def _fence(artifact: Artifact) -> str:
-    return str((artifact.get("metadata") or {}).get(FENCE_KEY, "0"))
 
 
 def publish(work: GitWork) -> Outcome | None:
     """Tell everybody who depends on this source, then finish."""
     _publish(work)
-    return _ready(work, "new artifact", memo={"collect": True})
+    _collect(work)
+    return _ready(work, "new artifact")
 
 
 def _publish(work: GitWork) -> None:
@@ -166,8 +187,7 @@ def _publish(work: GitWork) -> None:
     artifact = work.artifact
     if artifact is None:
         return
-    record = artifact | {"fence": int(_fence(artifact)), "uid": work.uid, "key": work.key(artifact)}
-    encoded = msgspec.json.encode(record)
+    encoded = record_of(work.ctx.store, work.source, artifact)
     if work.ctx.state.artifact(str(work.ref)) == encoded:
         return
     work.lease.check()
@@ -176,10 +196,13 @@ def _publish(work: GitWork) -> None:
 
 
 def _collect(work: GitWork) -> None:
-    """Old artifacts go, at the first poll after a new one, when no consumer reads them any more.
+    """Old artifacts go, where there are any, a minute after a new one, when no consumer reads them any more.
 
     A failure to remove one is worth a line in the object's events, not a failed run.
     """
+    if not work.remembered.collects(time()):
+        return
+    work.remember(stored=NEWEST_KEPT)
     keep = {work.key(artifact) for artifact in (work.artifact, work.previous) if artifact}
     try:
         work.ctx.store.collect(work.source, keep)
@@ -187,7 +210,7 @@ def _collect(work: GitWork) -> None:
         work.event("GarbageCollectionFailed", error.message, warning=True, trace=True)
 
 
-def _ready(work: GitWork, what: str, memo: dict[str, Any] | None = None) -> Outcome:
+def _ready(work: GitWork, what: str) -> Outcome:
     revision = (work.artifact or {}).get("revision", "")
     attempt = work.attempt
     message = f"stored artifact for revision '{revision}'"
@@ -201,7 +224,9 @@ def _ready(work: GitWork, what: str, memo: dict[str, Any] | None = None) -> Outc
     attempt.condition(status, "ArtifactInStorage", "True", "Succeeded", message)
     for kind in ("FetchFailed", "StorageOperationFailed"):
         remove_condition(status["conditions"], kind)
-    return Outcome(summary=f"Ready {short_revision(revision)} {what}", status=status, memo=memo or {})
+    work.remember(failures=0)
+    memo: dict[str, Any] = msgspec.to_builtins(work.remembered)
+    return Outcome(f"Ready {short_revision(revision)} {what}", status, memo, sweepable=True)
 
 
 def fail(work: GitWork, error: FleetbeatError) -> Outcome:
@@ -214,10 +239,12 @@ def fail(work: GitWork, error: FleetbeatError) -> Outcome:
     kind = "StorageOperationFailed" if isinstance(error, StorageFailed) else "FetchFailed"
     attempt.condition(status, kind, "True", error.reason, error.message)
     work.event(error.reason, error.message, warning=True)
-    failures = int(work.memo.get("failures", 0)) + 1
+    failures = work.remembered.failures + 1
+    work.remember(failures=failures)
     longest = backoff.LONGEST if backoff.is_away(error) else BACKOFF_LAST
     pause = error.retry_after or backoff.pause(failures, longest=longest)
-    return Outcome(f"{error.reason}: {error.message}", status, {"failures": failures}, next_in=pause, error=error)
+    memo = msgspec.to_builtins(work.remembered)
+    return Outcome(f"{error.reason}: {error.message}", status, memo, next_in=pause, error=error)
 
 
 PIPELINE = Pipeline(

@@ -24,7 +24,7 @@ from fleetbeat.reconcile.health import (
     next_look,
     unsettled,
 )
-from fleetbeat.reconcile.kustomization_work import COMMIT_STATUS_KEY, KustomizationWork, fields, inventory
+from fleetbeat.reconcile.kustomization_work import COMMIT_STATUS_KEY, SUCCEEDED, KustomizationWork, fields, inventory
 from fleetbeat.reconcile.outcome import Outcome, short_revision
 
 HERE = Health(State.CURRENT)
@@ -122,11 +122,11 @@ def succeed(work: KustomizationWork, changed: str, *, health: bool, took: float 
     """Ready."""
     attempt = work.attempt
     status = attempt.ready(
-        "ReconciliationSucceeded",
+        SUCCEEDED,
         f"Applied revision: {work.revision}",
         lastAppliedRevision=work.revision,
         lastAppliedOriginRevision=(work.got.get("metadata") or {}).get("org.opencontainers.image.revision"),
-        **fields(work, "ReconciliationSucceeded"),
+        **fields(work, SUCCEEDED),
     )
     if health:
         was = get_condition(work.old.get("conditions") or [], "Healthy")
@@ -159,7 +159,7 @@ def _tell_success(work: KustomizationWork, changed: str) -> None:
     if changed.startswith("0/") and not work.requested and not _moved_on(work):
         return
     finished = f"Reconciliation finished in {work.seconds:.3f}s, next run in {format_duration(work.interval)}"
-    work.event("ReconciliationSucceeded", finished, metadata=work.metadata | {COMMIT_STATUS_KEY: "update"})
+    work.event(SUCCEEDED, finished, metadata=work.metadata | {COMMIT_STATUS_KEY: "update"})
 
 
 def _count(work: KustomizationWork) -> str:

@@ -31,6 +31,8 @@ DEFAULT_INTERVAL = 300.0
 LEAST_TIMEOUT = 30.0
 DEPENDENCY_RETRY = 30.0
 """Seconds until a ref looks at its dependencies again; the one that becomes ready pokes it long before."""
+SUCCEEDED = "ReconciliationSucceeded"
+"""Reason of a success, in the Ready condition, the history and the event."""
 REVISION_KEY = "kustomize.toolkit.fluxcd.io/revision"
 COMMIT_STATUS_KEY = "kustomize.toolkit.fluxcd.io/commit_status"
 """In the metadata of a success event: meant for the commit's status at the Git provider, not for chat."""

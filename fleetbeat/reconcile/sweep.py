@@ -1,7 +1,9 @@
-"""One look at everything of a cluster whose interval came round: equal fingerprints mean that our intent stands.
+"""One look at everything of a cluster that is due by its interval or was requested: equal fingerprints mean that our
+intent stands.
 
-Costs one LIST per kind for all owners together and writes nothing. A ref whose objects differ, are missing or are no
-longer healthy is poked and gets a run of its own. Reads under Fleetbeat's own account.
+Costs one LIST per kind for all owners together, or a GET per object where few were requested, and writes nothing to
+the cluster. A ref whose objects differ, are missing or are no longer healthy is poked and gets a run of its own. Reads
+under Fleetbeat's own account. What else must hold before a request is answered without a run is `answer.py`'s to say.
 """
 
 from __future__ import annotations
@@ -16,13 +18,21 @@ import msgspec
 
 from fleetbeat.api.refs import ObjectId
 from fleetbeat.errors import FleetbeatError
+from fleetbeat.kube import pool
+from fleetbeat.kube.discovery import Resource
 from fleetbeat.kube.errors import NoMatch
-from fleetbeat.kube.metadata import Live, list_metadata
+from fleetbeat.kube.metadata import Live, get_metadata, list_metadata
 from fleetbeat.kube.reach import Reach
 from fleetbeat.kube.target import Target
+from fleetbeat.reconcile.answer import Requests
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.health import describe, unsettled
 from fleetbeat.reconcile.kustomization import FULL_EVERY
+
+FEW = 8
+"""Up to this many requested objects of one kind, a GET each is cheaper than a LIST of all that the hub has of it."""
+
+Memos = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -33,16 +43,19 @@ class Swept:
     unchanged: int
     poked: tuple[str, ...]
     seconds: float = 0.0
+    why: str = ""
 
     def __repr__(self) -> str:
+        done = "answered" if self.why else "unchanged"
         poked = f", {len(self.poked)} poked: {', '.join(self.poked[:3])}" if self.poked else ""
-        return f"{self.cluster}: {self.unchanged} unchanged{poked} in {self.seconds:.2f}s"
+        return f"{self.cluster}: {self.unchanged} {done}{poked} in {self.seconds:.2f}s"
 
 
-def sweep(ctx: Context, shard: str, cluster: str, fence: int, refs: list[str]) -> Swept:
+def sweep(ctx: Context, shard: str, cluster: str, fence: int, refs: list[str], why: str = "") -> Swept:
     """Check `refs` of one cluster together and settle them; what differs is poked.
 
-    A cluster that cannot be reached pokes all of them, so that each one's status says why.
+    why: empty when their intervals made them due; else they were requested, and what a run would leave as it is gets
+    that run's status and event. A cluster that cannot be reached pokes all of them, so that each one's status says why.
     """
     begun = time()
     memos = {ref: msgspec.json.decode(memo) for ref, memo in ctx.state.memos(shard, refs).items() if memo}
@@ -50,22 +63,33 @@ def sweep(ctx: Context, shard: str, cluster: str, fence: int, refs: list[str]) -
     poked |= {
         r: "full check" for r, memo in memos.items() if r not in poked and begun - memo.get("full", 0) > FULL_EVERY
     }
-    known = {ref: memo for ref, memo in memos.items() if ref not in poked}
+    requests = Requests(ctx, shard, cluster, fence, _without(memos, poked)) if why else None
+    if requests is not None:
+        poked |= requests.refused()
+    known = _without(memos, poked)
     try:
-        poked |= _compare(ctx, cluster, known)
+        poked |= _compare(ctx, cluster, known, FEW if why else 0)
     except FleetbeatError as error:
         poked |= dict.fromkeys(known, f"sweep failed: {error.message[:200]}")
     unchanged = [ref for ref in refs if ref not in poked]
-    ctx.state.settle(shard, fence, unchanged, poked)
-    return Swept(cluster, len(unchanged), tuple(poked), time() - begun)
+    if requests is not None:
+        ctx.state.answer(shard, fence, requests.answers(unchanged))
+        ctx.state.settle(shard, fence, (), {ref: f"{why}: {reason}" for ref, reason in poked.items()})
+    else:
+        ctx.state.settle(shard, fence, unchanged, poked)
+    return Swept(cluster, len(unchanged), tuple(poked), time() - begun, why)
 
 
-def _compare(ctx: Context, cluster: str, memos: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def _without(memos: Memos, poked: Mapping[str, str]) -> Memos:
+    return {ref: memo for ref, memo in memos.items() if ref not in poked}
+
+
+def _compare(ctx: Context, cluster: str, memos: Memos, few: int) -> dict[str, str]:
     if not memos:
         return {}
     target = ctx.targets.reach(Reach.decode(cluster, ctx.state.cluster(cluster)))
     expected = {ref: _expected(memo["fp"]) for ref, memo in memos.items()}
-    live = _list_all(target, {key for objects in expected.values() for key in _kinds(objects)}, ctx.hub_id)
+    live = _read_all(target, {key for objects in expected.values() for key in objects}, ctx.hub_id, few)
     poked: dict[str, str] = {}
     for ref, objects in expected.items():
         for (oid, _), fingerprint in objects.items():
@@ -73,7 +97,7 @@ def _compare(ctx: Context, cluster: str, memos: Mapping[str, Mapping[str, Any]])
             if found is None or found.fingerprint != fingerprint:
                 poked[ref] = f"drift: {oid} {'is gone' if found is None else 'changed'}"
                 break
-    return poked | _unhealthy(target, {ref: memos[ref] for ref in memos if ref not in poked}, ctx.hub_id)
+    return poked | _unhealthy(target, _without(memos, poked), ctx.hub_id)
 
 
 def _expected(fingerprints: Mapping[str, str]) -> dict[tuple[ObjectId, str], str]:
@@ -85,22 +109,35 @@ def _expected(fingerprints: Mapping[str, str]) -> dict[tuple[ObjectId, str], str
     return found
 
 
-def _kinds(objects: Iterable[tuple[ObjectId, str]]) -> set[tuple[str, str, str]]:
-    return {(oid.group, version, oid.kind) for oid, version in objects}
-
-
-def _list_all(target: Target, kinds: Iterable[tuple[str, str, str]], hub_id: str) -> dict[ObjectId, Live]:
+def _read_all(target: Target, objects: Iterable[tuple[ObjectId, str]], hub_id: str, few: int) -> dict[ObjectId, Live]:
+    """The objects that are there; those of a kind by GET when there are at most `few`."""
+    kinds: dict[tuple[str, str, str], list[ObjectId]] = defaultdict(list)
+    for oid, version in objects:
+        kinds[oid.group, version, oid.kind].append(oid)
     live: dict[ObjectId, Live] = {}
-    for group, version, kind in sorted(kinds):
+    single: list[tuple[Resource, ObjectId]] = []
+    for (group, version, kind), ids in sorted(kinds.items()):
         try:
             resource = target.discovery.resource(group, version, kind)
         except NoMatch:
             continue  # its objects count as gone, and the run that follows says what is missing
-        live.update(list_metadata(target, resource, f"fleetbeat.io/hub={hub_id}"))
-    return live
+        if len(ids) <= few:
+            single += [(resource, oid) for oid in ids]
+        else:
+            live.update(list_metadata(target, resource, f"fleetbeat.io/hub={hub_id}"))
+    return live | _get_all(target, single)
 
 
-def _unhealthy(target: Target, memos: Mapping[str, Mapping[str, Any]], hub_id: str) -> dict[str, str]:
+def _get_all(target: Target, objects: list[tuple[Resource, ObjectId]]) -> dict[ObjectId, Live]:
+    def get(item: tuple[Resource, ObjectId]) -> Live | None:
+        resource, oid = item
+        return get_metadata(target.client, resource, oid.namespace, oid.name)
+
+    found = zip(objects, pool.run_all(get, objects), strict=True)
+    return {oid: live for (_, oid), live in found if live is not None}
+
+
+def _unhealthy(target: Target, memos: Memos, hub_id: str) -> dict[str, str]:
     """Refs that promised health and no longer have it, all asked per kind and not per ref."""
     owners: dict[ObjectId, list[str]] = defaultdict(list)
     wanted: dict[ObjectId, str] = {}

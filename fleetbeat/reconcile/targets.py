@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 from fleetbeat.api.refs import HUB
@@ -16,7 +17,7 @@ from fleetbeat.errors import ReconciliationFailed
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.discovery import Discovery
-from fleetbeat.kube.errors import NotFound
+from fleetbeat.kube.errors import InvalidKubeconfig, NotFound
 from fleetbeat.kube.reach import Reach
 from fleetbeat.kube.target import Target
 
@@ -32,13 +33,8 @@ class HubReader:
 
     def secret(self, namespace: str, name: str) -> dict[str, bytes]:
         """The decoded data of a Secret; raises NotFound."""
-        return self.secret_with_version(namespace, name)[0]
-
-    def secret_with_version(self, namespace: str, name: str) -> tuple[dict[str, bytes], str]:
-        """The decoded data of a Secret and its uid and resourceVersion; raises NotFound."""
-        obj = self._get("secrets", namespace, name)
-        data = {key: base64.b64decode(value) for key, value in (obj.get("data") or {}).items()}
-        return data, f"{obj['metadata']['uid']}@{obj['metadata']['resourceVersion']}"
+        data = self._get("secrets", namespace, name).get("data") or {}
+        return {key: base64.b64decode(value) for key, value in data.items()}
 
     def config_map(self, namespace: str, name: str) -> dict[str, str]:
         """The text data of a ConfigMap; raises NotFound."""
@@ -70,17 +66,13 @@ class Targets:
         return Target.of(base.client, base.client.impersonate(user), base.discovery)
 
     def _remote(self, where: Reach) -> Target:
-        name = f"Secret {where.namespace}/{where.secret}"
-        try:
-            data, version = self.reader.secret_with_version(where.namespace, where.secret)
-        except NotFound as error:
-            raise ReconciliationFailed(f"spec.kubeConfig.secretRef: {name} not found") from error
-        slot = (where.cluster, version)
+        secret = self._secret(where)
+        slot = (where.cluster, f"{secret['metadata']['uid']}@{secret['metadata']['resourceVersion']}")
         with self._lock:
             if slot in self._clients:
                 self._clients.move_to_end(slot)
                 return self._clients[slot]
-        client = KubeClient(ClusterConfig.from_kubeconfig(_kubeconfig(data, where.key, name), trusted=False))
+        client = KubeClient(_config(where, secret))
         target = Target.of(client, discovery=Discovery(client))
         with self._lock:
             for old in [key for key in self._clients if key[0] == where.cluster]:
@@ -90,10 +82,17 @@ class Targets:
                 self._clients.popitem(last=False)
         return target
 
+    def _secret(self, where: Reach) -> dict[str, Any]:
+        try:
+            secret: dict[str, Any] = self._hub.client.get(where.path)
+        except NotFound as error:
+            name = f"Secret {where.namespace}/{where.secret}"
+            raise ReconciliationFailed(f"spec.kubeConfig.secretRef: {name} not found") from error
+        return secret
 
-def _kubeconfig(data: dict[str, bytes], key: str, name: str) -> bytes:
-    keys = (key,) if key else ("value", "value.yaml")
-    for candidate in keys:
-        if candidate in data:
-            return data[candidate]
-    raise ReconciliationFailed(f"{name} has no key {' or '.join(repr(k) for k in keys)} holding a kubeconfig")
+
+def _config(where: Reach, secret: Mapping[str, Any]) -> ClusterConfig:
+    try:
+        return ClusterConfig.from_kubeconfig(where.kubeconfig(secret), trusted=False)
+    except InvalidKubeconfig as error:
+        raise ReconciliationFailed(f"spec.kubeConfig.secretRef {where.secret!r}: {error.message}") from error

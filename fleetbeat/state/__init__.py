@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from fleetbeat.state.dispatch import Dispatch
 from fleetbeat.state.records import (
+    Answer,
     Changed,
     Claimed,
     Depth,
@@ -30,6 +31,7 @@ from fleetbeat.state.views import Views
 
 __all__ = [
     "REGISTRAR",
+    "Answer",
     "Changed",
     "Claimed",
     "Depth",

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from fleetbeat.state.records import Claimed, Ended, Input, Run, Sweep
+from fleetbeat.state.records import Answer, Claimed, Ended, Input, Run, Sweep
 from fleetbeat.state.server import Server, text
 
 LEASE_SECONDS = 30.0
@@ -18,10 +18,11 @@ LANE_CAP = 128
 CLUSTER_CAP = 32
 SWEEP_SIZE = 500
 _CHUNK = 500
+_ANSWERS = 100
 
 
 class Dispatch(Server):
-    """claim, poke, start, renew, finish, settle."""
+    """claim, poke, start, renew, finish, settle, answer."""
 
     def claim(
         self,
@@ -39,7 +40,8 @@ class Dispatch(Server):
         At most `limit` messages come back; at most `lane_cap` are live in the shard and `cluster_cap` for one cluster,
         a sweep counting as one. `queue` names the list that holds the shard's messages in the same Redis: as long as it
         holds `lane_cap` of them nothing is claimed, so absent workers build no backlog. A message that is not started
-        within `lease_seconds` (a sweep: not settled within four times that) counts as lost.
+        within `lease_seconds` counts as lost; so does a sweep of requested refs that is not settled within that time,
+        and any other sweep after four times as long.
         """
         reply = self.call("claim", shard, limit, lane_cap, cluster_cap, round(lease_seconds * 1000), sweep_size, queue)
         return _claimed(reply)
@@ -119,6 +121,21 @@ class Dispatch(Server):
             for i in chunks
             for part in (unchanged[i : i + _CHUNK],)
         )
+
+    def answer(self, shard: str, fence: int, answers: Mapping[str, Answer]) -> int:
+        """End a sweep for requested refs that need no run (ref → its answer); each is due again at its interval.
+
+        Refs that were poked or superseded meanwhile are left alone, and nothing of theirs is written. Returns how many
+        were answered.
+        """
+        rows = list(answers.items())
+        return sum(self._answer(shard, fence, rows[i : i + _ANSWERS]) for i in range(0, len(rows), _ANSWERS))
+
+    def _answer(self, shard: str, fence: int, rows: Sequence[tuple[str, Answer]]) -> int:
+        args: list[str | int | bytes] = []
+        for ref, found in rows:
+            args += (ref, found.status, len(found.events), *found.events)
+        return int(self.call("answer", shard, fence, *args))
 
     def await_wake(self, seconds: float) -> bool:
         """Wait up to `seconds` until something became due earlier than the last claim said; True when it did."""

@@ -13,7 +13,7 @@ from importlib import resources
 import redis
 
 NAME = "fleetbeat"
-_HELPERS = ("common.lua", "schedule.lua")
+_HELPERS = ("common.lua", "schedule.lua", "result.lua")
 
 
 @cache

@@ -35,6 +35,14 @@ class Sweep(NamedTuple):
     """Why they were poked; empty when their intervals alone made them due."""
 
 
+class Answer(NamedTuple):
+    """What a sweep writes for a requested ref that needs no run."""
+
+    status: bytes
+    """JSON, as a run that changes nothing would leave it."""
+    events: tuple[bytes, ...] = ()
+
+
 class Claimed(NamedTuple):
     """What one claim handed out."""
 

@@ -110,6 +110,12 @@ class Registry(Server):
         found: bytes | None = self.call("artifact", source)
         return found
 
+    def artifacts(self, sources: Sequence[str]) -> dict[str, bytes | None]:
+        """`artifact` for many."""
+        if not sources:
+            return {}
+        return dict(zip(sources, self.call("artifacts", *sources), strict=True))
+
     def cluster(self, cluster: str) -> bytes | None:
         """JSON that tells how a cluster is reached; None for the hub and for clusters without refs."""
         found: bytes | None = self.command("HGET", "fb:clusters", cluster)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
 import pytest
 
-from fleetbeat.state import State
 from tests.support.fleet import Fleet, config_map
 from tools.gitrepo import GitRepo
 
@@ -32,14 +31,6 @@ def repo(fleet: Fleet) -> GitRepo:
     return repo
 
 
-@pytest.fixture
-def state(fleet: Fleet) -> Iterator[State]:
-    """Redis, to see whether it is being rebuilt."""
-    state = State(fleet.stack.valkey.url)
-    yield state
-    state.close()
-
-
 def wipe(fleet: Fleet) -> None:
     """FLUSHALL."""
     with fleet.stack.valkey.client() as client:
@@ -59,43 +50,41 @@ def crash(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("disaster", [wipe, restart, crash])
 def test_a_redis_disaster_with_a_commit_on_its_way_delays_it_only(
-    fleet: Fleet, repo: GitRepo, state: State, disaster: Callable[[Fleet], None]
+    fleet: Fleet, repo: GitRepo, disaster: Callable[[Fleet], None]
 ) -> None:
     """A new epoch begins by itself, the commit arrives, and what stays in Git keeps its uid."""
-    before, epoch = uids(fleet), epoch_of(fleet)
+    before, epoch = fleet.uids("keep"), epoch_of(fleet)
     name = disaster.__name__
     head = fleet.push(repo, "app", {"keep.yaml": config_map("keep", n=name), f"{name}.yaml": config_map(name)})
     disaster(fleet)
     arrived(fleet, head)
     fleet.until(lambda: epoch_of(fleet) not in (epoch, b""), "a new epoch", RECOVERY)
-    assert uids(fleet) == before
+    assert fleet.uids("keep") == before
     for cluster in (fleet.hub, fleet.edge):
         assert cluster.api("GET", f"{MAPS}/{name}")["metadata"]["name"] == name
 
 
-def test_an_older_redis_neither_rolls_back_nor_prunes(
-    fleet: Fleet, repo: GitRepo, state: State, tmp_path: Path
-) -> None:
+def test_an_older_redis_neither_rolls_back_nor_prunes(fleet: Fleet, repo: GitRepo, tmp_path: Path) -> None:
     """With B applied, Redis as it was at A and no Git server to ask, B stays; then C arrives."""
     snapshot = tmp_path / "older.rdb"
     fleet.stack.valkey.snapshot(snapshot)
     files = {"keep.yaml": config_map("keep", n="B"), "new.yaml": config_map("new"), "old.yaml": None}
     head = fleet.push(repo, "app", files)
     arrived(fleet, head)
-    before, epoch = uids(fleet), epoch_of(fleet)
+    before, epoch = fleet.uids("keep"), epoch_of(fleet)
     fleet.git.stop()
     try:
         fleet.stack.valkey.restore(snapshot)
         fleet.until(lambda: epoch_of(fleet) not in (epoch, b""), "a new epoch", RECOVERY)
         fleet.wait_failed("GitRepository", "app", "GitOperationFailed", RECOVERY)
         for name in ("app-hub", "app-edge"):
-            asked_and_run(fleet, name)
+            fleet.reconcile("Kustomization", name, RECOVERY)
         for cluster in (fleet.hub, fleet.edge):
             live = {item["metadata"]["name"]: item for item in cluster.api("GET", MAPS)["items"]}
             assert live["keep"]["data"] == {"n": "B"}
             assert "new" in live
             assert "old" not in live
-        assert uids(fleet) == before
+        assert fleet.uids("keep") == before
     finally:
         fleet.git.start()
     arrived(fleet, fleet.push(repo, "app", {"keep.yaml": config_map("keep", n="C")}))
@@ -117,7 +106,7 @@ def test_a_stopped_s3_is_told_on_source_and_consumer_and_heals_by_itself(fleet: 
     finally:
         fleet.stack.s3.start()
     arrived(fleet, head)
-    assert not fleet.condition("GitRepository", "app", BROKEN)
+    fleet.until(lambda: not fleet.condition("GitRepository", "app", BROKEN), "the source tells it no longer", RECOVERY)
 
 
 def test_a_consumer_whose_artifact_could_not_be_read_heals_by_itself(fleet: Fleet, repo: GitRepo) -> None:
@@ -187,22 +176,7 @@ def arrived(fleet: Fleet, head: str) -> None:
         fleet.wait_ready("Kustomization", name, head, RECOVERY)
 
 
-def uids(fleet: Fleet) -> list[str]:
-    """Of the object that is in every commit: it must never be deleted and made anew."""
-    return [cluster.api("GET", f"{MAPS}/keep")["metadata"]["uid"] for cluster in (fleet.hub, fleet.edge)]
-
-
 def epoch_of(fleet: Fleet) -> bytes:
     """The epoch's name, empty while rebuilding."""
     with fleet.stack.valkey.client() as client:
         return client.get("fb:epoch") or b""
-
-
-def asked_and_run(fleet: Fleet, name: str) -> None:
-    """Ask for a run of a Kustomization and wait until it ended."""
-    token = fleet.request("Kustomization", name)
-
-    def handled() -> bool:
-        return bool(fleet.get("Kustomization", name)["status"].get("lastHandledReconcileAt") == token)
-
-    fleet.until(handled, f"{name} ran", RECOVERY)

@@ -14,6 +14,7 @@ import yaml
 
 from fleetbeat.state import State
 from tests.support.fleet import Fleet, config_map
+from tests.support.wait import until
 from tools.clusters import Cluster
 from tools.gitrepo import GitRepo
 
@@ -64,10 +65,6 @@ class Delivery:
             assert {n for n in live if n.startswith(("step-", "keep"))} == {f"step-{self.number}", "keep"}
             assert live["keep"]["data"] == {"n": str(self.number)}
 
-    def uids(self) -> list[str]:
-        """Of the object that is in every commit: it must never be deleted and made anew."""
-        return [maps(cluster)["keep"]["metadata"]["uid"] for cluster in self.consumers.values()]
-
 
 @pytest.fixture(scope="module")
 def line(fleet: Fleet) -> Iterator[Delivery]:
@@ -91,16 +88,16 @@ def state(fleet: Fleet) -> Iterator[State]:
 @pytest.mark.parametrize("role", ["hub", "beat", "observer", "web"])
 def test_killing_a_role_with_a_commit_on_its_way_delays_it_only(fleet: Fleet, line: Delivery, role: str) -> None:
     """The commit arrives on both clusters, and nothing was deleted and made anew."""
-    before = line.uids()
+    before = fleet.uids("keep")
     head = line.commit()
     fleet.stack.kill(role)
     line.arrived(head)
-    assert line.uids() == before
+    assert fleet.uids("keep") == before
 
 
 def test_killing_the_source_worker_in_the_middle_of_a_fetch_repeats_the_fetch(fleet: Fleet, line: Delivery) -> None:
     """Another run takes over when the lease ends."""
-    before = line.uids()
+    before = fleet.uids("keep")
     fetches = fleet.git.counts("line").total()
     fleet.git.faults.delay = 1.5
     try:
@@ -111,26 +108,26 @@ def test_killing_the_source_worker_in_the_middle_of_a_fetch_repeats_the_fetch(fl
         fleet.git.faults.delay = 0.0
     fleet.until(lambda: not any(map(lives, orphans)), "nothing outlives the worker for long", RECOVERY)
     line.arrived(head)
-    assert line.uids() == before
+    assert fleet.uids("keep") == before
 
 
 def test_killing_the_apply_worker_in_the_middle_of_an_apply_repeats_the_apply(
     fleet: Fleet, line: Delivery, state: State
 ) -> None:
     """Half of a commit on a cluster is completed; what the ledger's superset names beyond it is pruned."""
-    before = line.uids()
+    before = fleet.uids("keep")
     head = line.commit()
     refs = [f"Kustomization/flux-system/{name}" for name in line.consumers]
-    fleet.until(lambda: "running" in state.live(refs).values(), "an apply began")
+    until(lambda: "running" in state.live(refs).values(), timeout=60, interval=0.002, message="an apply began")
     orphans = kill(fleet, "apply")
     fleet.until(lambda: not any(map(lives, orphans)), "nothing outlives the worker for long", RECOVERY)
     line.arrived(head)
-    assert line.uids() == before
+    assert fleet.uids("keep") == before
 
 
 def test_emptying_every_cache_again_and_again_costs_time_only(fleet: Fleet, line: Delivery) -> None:
     """Artifacts, Git mirrors and renders are made anew, also when they vanish in the middle of a run."""
-    before = line.uids()
+    before = fleet.uids("keep")
     for _ in range(3):
         head = line.commit()
         looks = iter(range(EMPTIED))
@@ -142,7 +139,7 @@ def test_emptying_every_cache_again_and_again_costs_time_only(fleet: Fleet, line
 
         fleet.until(arrived, f"arrival of {head}", RECOVERY)
     line.arrived(head)
-    assert line.uids() == before
+    assert fleet.uids("keep") == before
 
 
 def test_objects_that_never_become_healthy_delay_nobody_else(fleet: Fleet, line: Delivery) -> None:

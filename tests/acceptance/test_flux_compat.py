@@ -36,10 +36,10 @@ def test_reconcile_with_source_ends_current_and_ready(fleet: Fleet) -> None:
     fleet.kustomization("reconcile", "reconcile")
     fleet.wait_ready("Kustomization", "reconcile", repo.head())
     head = repo.commit({"a.yaml": config_map("reconcile", v="2")}, "second")
-    source = _reconcile(fleet, "GitRepository", "reconcile")
+    source = fleet.reconcile("GitRepository", "reconcile")
     assert _kstatus(source) == "Current"
     assert source["status"]["artifact"]["revision"] == f"main@sha1:{head}"
-    applied = _reconcile(fleet, "Kustomization", "reconcile")
+    applied = fleet.reconcile("Kustomization", "reconcile")
     assert _kstatus(applied) == "Current"
     assert _ready(applied)["status"] == "True"
     assert applied["status"]["lastAppliedRevision"] == f"main@sha1:{head}"
@@ -69,7 +69,7 @@ def test_a_failing_object_stays_in_progress(fleet: Fleet) -> None:
     fleet.repository("failing", {"a.yaml": config_map("failing")})
     fleet.kustomization("failing", "failing", path="./nowhere")
     fleet.wait_failed("Kustomization", "failing", "ArtifactFailed")
-    found = _reconcile(fleet, "Kustomization", "failing")
+    found = fleet.reconcile("Kustomization", "failing")
     assert _kstatus(found) == "InProgress"
     assert _ready(found)["status"] == "False"
 
@@ -78,7 +78,7 @@ def test_a_terminal_failure_ends_the_wait(fleet: Fleet) -> None:
     """What only a person can mend is Failed at once, with the reason as the message."""
     fleet.source("terminal", "ssh://git@127.0.0.1/terminal")
     fleet.wait_failed("GitRepository", "terminal", "URLInvalid")
-    found = _reconcile(fleet, "GitRepository", "terminal")
+    found = fleet.reconcile("GitRepository", "terminal")
     assert _kstatus(found) == "Failed"
     assert _ready(found)["message"]
 
@@ -146,17 +146,6 @@ def test_success_is_told_with_the_keys_that_notifications_read(fleet: Fleet) -> 
 
 def _named(api_version: str, kind: str, name: str, **meta: str) -> dict[str, Any]:
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, **meta}}
-
-
-def _reconcile(fleet: Fleet, kind: str, name: str) -> dict[str, Any]:
-    """Annotate and poll as the command does: acknowledged first, then whatever it ended in."""
-    token = fleet.request(kind, name)
-
-    def handled() -> dict[str, Any] | None:
-        found = fleet.get(kind, name)
-        return found if found["status"].get("lastHandledReconcileAt") == token else None
-
-    return fleet.until(handled, f"{kind}/{name} acknowledges the request")
 
 
 def _suspend(fleet: Fleet, kind: str, name: str, suspend: bool) -> int:

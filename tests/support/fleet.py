@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ import yaml
 from fleetbeat.api.kinds import KINDS
 from tools.apiclient import ApiError
 from tools.clusters import Cluster, ClusterSet
-from tools.gitrepo import GitRepo
+from tools.gitrepo import Content, GitRepo
 from tools.gitserver import GitServer
 from workers.stack import Stack
 
@@ -99,11 +102,28 @@ class Fleet:
         self.hub.api("PATCH", KINDS[kind].path(NAMESPACE, name), body, "application/merge-patch+json")
         return token
 
-    def push(self, repo: GitRepo, source: str, files: Mapping[str, str | None], message: str = "change") -> str:
-        """Commit and ask the source to look; returns the commit."""
-        sha = repo.commit(files, message)
+    def reconcile(self, kind: str, name: str, timeout: float = 60) -> dict[str, Any]:
+        """Ask for a run as `request` does and wait until one acknowledges it; returns the resource after it."""
+        token = self.request(kind, name)
+
+        def handled() -> dict[str, Any] | None:
+            found = self.get(kind, name)
+            return found if found["status"].get("lastHandledReconcileAt") == token else None
+
+        return self.until(handled, f"{kind}/{name} acknowledges the request", timeout)
+
+    def push(
+        self, repo: GitRepo, source: str, files: Mapping[str, Content], modes: Mapping[str, int] | None = None
+    ) -> str:
+        """Commit (`modes` as in GitRepo.commit) and ask the source to look; returns the commit."""
+        sha = repo.commit(files, modes=modes)
         self.request("GitRepository", source)
         return sha
+
+    def uids(self, name: str) -> list[str]:
+        """Of one ConfigMap of the default namespace on the hub and on the edge: they change when it is made anew."""
+        path = f"/api/v1/namespaces/default/configmaps/{name}"
+        return [cluster.api("GET", path)["metadata"]["uid"] for cluster in (self.hub, self.edge)]
 
     def condition(self, kind: str, name: str, condition: str = "Ready") -> dict[str, Any]:
         """One condition of a resource; empty when it is not there."""
@@ -134,6 +154,15 @@ class Fleet:
             return ready if (ready.get("status"), ready.get("reason")) == ("False", reason) else None
 
         return self.until(failed, f"{kind}/{name} {reason}", timeout, lambda: str(self.condition(kind, name)))
+
+    def command(self, *words: str) -> str:
+        """What the `fleetbeat` command prints on its standard output; fails the test when the command fails."""
+        env = {**os.environ, "KUBECONFIG": str(self.hub.kubeconfig), "FLUX_SYSTEM_NAMESPACE": NAMESPACE}
+        done = subprocess.run(
+            [sys.executable, "-m", "workers.cli.main", *words], env=env, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def until(
         self, probe: Callable[[], T | None], what: str, timeout: float = 60, detail: Callable[[], str] = lambda: ""

@@ -16,7 +16,7 @@ from fleetbeat.hub import registrar, reporter, role
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import KubeError, NotFound
-from fleetbeat.state import Input, Run, State
+from fleetbeat.state import Input, Look, Run, State
 from fleetbeat.state.shards import ALL
 from tests.support.background import running
 from tests.support.wait import until
@@ -29,7 +29,7 @@ def install(client: KubeClient, kind: Kind) -> None:
     """Apply a kind's definition and wait until the API server serves it."""
     definition = crd(kind)
     client.apply(f"{CRDS}/{definition['metadata']['name']}", definition, "test")
-    until(lambda: _served(client, kind), message=f"{kind.name} is served")
+    until(lambda: _served(client, kind), timeout=60, message=f"{kind.name} is served")
 
 
 def _served(client: KubeClient, kind: Kind) -> bool:
@@ -68,6 +68,18 @@ def state(redis_url: str) -> Iterator[State]:
     opened = State(redis_url)
     yield opened
     opened.close()
+
+
+def registered(state: State, ref: str) -> bool:
+    """Whether the registry has it."""
+    return state.look(ref) is not None
+
+
+def looked(state: State, ref: str) -> Look:
+    """What the registry has of it."""
+    found = state.look(ref)
+    assert found is not None
+    return found
 
 
 Start = Callable[..., AbstractContextManager[None]]

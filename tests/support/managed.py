@@ -24,6 +24,7 @@ from fleetbeat.kube.target import Target
 
 HUB = "hub-under-test"
 OTHER_HUB = "another-hub"
+GROUP = "kustomize.toolkit.fluxcd.io"
 Object = dict[str, Any]
 
 _EDITOR = """
@@ -152,3 +153,30 @@ def differs(live: Mapping[str, Any], wanted: Mapping[str, Any], overridden: Sequ
         for entry in managers
     )
     return foreign or content(live) != content(wanted)
+
+
+def config_map(managed: Managed, name: str = "sample", **data: str) -> Object:
+    """A ConfigMap of the managed namespace."""
+    metadata: Object = {"name": name, "namespace": managed.namespace}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data or {"color": "red"}}
+
+
+def marked(obj: Object, **annotations: str) -> Object:
+    """The same object with Flux's annotations, given without their prefix: `marked(obj, force="Enabled")`."""
+    annotated = {f"{GROUP}/{key}": value for key, value in annotations.items()}
+    return {**obj, "metadata": {**obj["metadata"], "annotations": annotated}}
+
+
+def crd(group: str) -> Object:
+    """The definition of `Thing`, which takes any field, in a group of its own."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"kind": "Thing", "listKind": "ThingList", "plural": "things", "singular": "thing"}
+    spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}
+    metadata = {"name": f"things.{group}"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": metadata,
+        "spec": spec,
+    }

@@ -25,6 +25,7 @@ from fleetbeat.sources.git.limits import Deadline, GitLimits
 from fleetbeat.sources.git.mirror import Mirror, open_mirror
 from fleetbeat.sources.git.plan import Follow, Observed, Plan
 from fleetbeat.sources.git.refs import Candidate
+from fleetbeat.sources.git.shelf import Shelf
 from fleetbeat.sources.git.transport import Refused, SmartHttp
 from fleetbeat.sources.git.tree import Tree
 
@@ -124,6 +125,10 @@ class _Job:
             raise GitOperationFailed(f"{self.plan.url}: what the server sent is incomplete: {error!r}") from error
 
     def _attempt(self, candidates: list[Candidate], observed: Observed | None) -> GitResult:
+        name = Shelf.name(candidates, self.plan.ignore, self.plan.directories, self.limits)
+        kept = self.mirror.shelf.find(name) if len(candidates) == 1 else None
+        if kept is not None:
+            return GitResult(candidates[0].revision, candidates[0].commit, kept[1], kept[0])
         for candidate in candidates:
             self._ensure(candidate)
         chosen = max(candidates, key=lambda candidate: self.mirror.commit(candidate.commit).commit_time)
@@ -134,6 +139,7 @@ class _Job:
         entries = tree.entries(self.plan.directories, self.plan.ignore)
         archive = self._archive(entries)
         subject = commit.message.split(b"\n", 1)[0].decode("utf-8", "replace")[:200]
+        self.mirror.shelf.keep(name, archive, subject)
         return GitResult(chosen.revision, chosen.commit, subject, archive)
 
     def _archive(self, entries: Iterable[Entry]) -> Archive:

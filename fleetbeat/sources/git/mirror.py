@@ -1,6 +1,7 @@
 """A bare cache of one repository on a worker's disk: the last commits, without history.
 
-Owns the folder `<cache>/git/<hash of URL and account>/`: packs and a list of the commits whose whole tree is in them.
+Owns the folder `<cache>/git/<hash of URL and account>/`: packs, a list of the commits whose whole tree is in them, and
+the shelf of archives that were made of them.
 Accounts never share a folder, so nobody reads what only another may fetch. One process uses a mirror at a time (a file
 lock); a killed one leaves at worst a temporary file. Everything in it can be fetched again, and is when it is damaged.
 """
@@ -23,8 +24,10 @@ from fleetbeat.sources.git.limits import Deadline, GitLimits
 from fleetbeat.sources.git.objects import Objects
 from fleetbeat.sources.git.pack import add_pack
 from fleetbeat.sources.git.refs import Candidate
+from fleetbeat.sources.git.shelf import Shelf
 from fleetbeat.sources.git.transport import SmartHttp
 
+SHELF = "archives"
 _POLL_SECONDS = 0.05
 
 
@@ -34,9 +37,12 @@ class Mirror:
     def __init__(self, folder: Path, limits: GitLimits, deadline: Deadline) -> None:
         self._packs = folder / "packs"
         self._commits = folder / "commits"
+        self.shelf = Shelf(folder / SHELF)
         self._limits = limits
         self._deadline = deadline
         self._objects: Objects | None = None
+        self.grown = False
+        """Whether it took more room since it was opened."""
         self._packs.mkdir(parents=True, exist_ok=True)
         for leftover in self._packs.glob("new-*"):
             leftover.unlink()
@@ -76,6 +82,7 @@ class Mirror:
         """Forget everything."""
         self.close()
         self._commits.unlink(missing_ok=True)
+        self.shelf.clear()
         shutil.rmtree(self._packs, ignore_errors=True)
         self._packs.mkdir(parents=True)
 
@@ -89,6 +96,7 @@ class Mirror:
 
     def _receive(self, server: SmartHttp, wants: list[str], haves: list[str], *, depth: int | None) -> None:
         self.close()
+        self.grown = True
         file = self._packs / f"new-{os.getpid()}.pack"
         try:
             with file.open("wb") as out:
@@ -123,7 +131,8 @@ def open_mirror(
             yield mirror
         finally:
             mirror.close()
-            evict(cache / "git", max_bytes, spare=folder)
+            if mirror.grown:
+                evict(cache / "git", max_bytes, spare=folder)
 
 
 def _lock(handle: int, deadline: Deadline) -> None:
@@ -141,7 +150,7 @@ def evict(root: Path, max_bytes: int, spare: Path) -> None:
     if not root.exists():
         return  # somebody emptied the cache
     folders = sorted((folder.stat().st_mtime, folder) for folder in root.iterdir())
-    sizes = {folder: sum(_size(pack) for pack in folder.glob("packs/*")) for _, folder in folders}
+    sizes = {folder: sum(_size(file) for file in folder.glob("*/*")) for _, folder in folders}
     excess = sum(sizes.values()) - max_bytes
     for _, folder in folders:
         if excess <= 0:
@@ -163,5 +172,6 @@ def _emptied(folder: Path) -> bool:
         except BlockingIOError:
             return False
         (folder / "commits").unlink(missing_ok=True)
-        shutil.rmtree(folder / "packs", ignore_errors=True)
+        for content in ("packs", SHELF):
+            shutil.rmtree(folder / content, ignore_errors=True)
         return True

@@ -1,5 +1,6 @@
 -- fb_publish_artifact source json registrar → 1, or 0 when a newer fence has published
 -- fb_artifact source → json or nil
+-- fb_artifacts source… → {json or nil, …}
 --
 -- fb:artifacts   source ref → JSON with `fence`, the fence of the source run that made it; of this epoch only
 -- `registrar` is the registrar's fence when it publishes while it rebuilds, else empty.
@@ -16,3 +17,5 @@ always('publish_artifact', function(args)
 end)
 
 verb('artifact', function(args) return redis.call('HGET', 'fb:artifacts', args[1]) end)
+
+verb('artifacts', function(args) return redis.call('HMGET', 'fb:artifacts', unpack(args)) end)

@@ -2,9 +2,12 @@
 --   → {wait_ms, {ref, fence, why, urgent, …}, {cluster, fence, why, ref, …}, …}
 --
 -- Reaps expired leases, then hands out due refs, cluster by cluster in the order of their first due ref, at most `limit` messages
--- and never more than the caps leave. Refs without a reason that may be swept share one message per cluster.
+-- and never more than the caps leave. Refs without a reason that may be swept share one message per cluster; so do, apart
+-- from those, consumers that were only requested. While such a sweep lives, further requests of its cluster are put off, so
+-- that they gather; see schedule.lua for why that delays none by more than a second.
 --
--- {S}:due:<cluster> {S}:front {S}:held {S}:run {S}:lease {S}:inflight {S}:sweeps {S}:why {S}:meta   see schedule.lua
+-- {S}:due:<cluster> {S}:front {S}:held {S}:run {S}:lease {S}:inflight {S}:sweeps {S}:asking {S}:asked:<cluster>   see schedule.lua
+-- {S}:why {S}:meta   read; the reasons of what is handed out go along with it
 -- {S}:fence   the last fence handed out
 -- <queue>     the broker's list of this shard, only measured
 
@@ -12,6 +15,7 @@ local REAP = 1000
 local PAGE = 500
 local MIN_PAGE = 32
 local SWEEP_LEASES = 4
+local PUT_OFF = 1000  -- ms that a request waits at most for the sweep that is under way
 local IDLE_WAIT = 60000
 
 local function reap(shard, now)
@@ -64,22 +68,30 @@ local function take_run(batch, out, room, cluster, ref, score, meta, why)
   if why then table.insert(out.why, ref) end
 end
 
-local function take_swept(batch, out, room, cluster, ref, meta)
-  local sweep = room.sweep
+local function take_swept(batch, out, room, cluster, ref, meta, why)
+  local sweep = room.sweeps[why]
   if not sweep or #sweep - 3 >= batch.sweep_size then
     if not may_take(batch, room) then return false end
     take_message(batch, room)
-    sweep = {cluster, int(batch.fence), ''}
-    room.sweep = sweep
+    sweep = {cluster, int(batch.fence), why}
+    room.sweeps[why] = sweep
     table.insert(batch.sweeps, sweep)
+    if why ~= '' then room.asks = room.asks + 1 end
   end
   table.insert(sweep, ref)
-  local run = {fence = sweep[2], phase = 'sweep', nonce = '', uid = meta.uid, cluster = cluster, why = ''}
+  local run = {fence = sweep[2], phase = 'sweep', nonce = '', uid = meta.uid, cluster = cluster, why = why}
   table.insert(out.run, ref)
   table.insert(out.run, run_text(run))
-  table.insert(out.lease, int(batch.now + SWEEP_LEASES * batch.lease))
+  table.insert(out.lease, int(batch.now + (why == '' and SWEEP_LEASES or 1) * batch.lease))
   table.insert(out.lease, ref)
+  if why ~= '' then table.insert(out.why, ref) end
   return true
+end
+
+local function put_off(batch, out, ref)
+  table.insert(out.later, int(batch.now + PUT_OFF))
+  table.insert(out.later, ref)
+  table.insert(out.asked, ref)
 end
 
 -- Take one due ref; false when there is no room for it.
@@ -88,8 +100,12 @@ local function take(batch, out, room, cluster, ref, score, meta, why)
     table.insert(out.gone, ref)
     return true
   end
-  if not why and meta.sweepable and not meta.deleting then
-    if not take_swept(batch, out, room, cluster, ref, meta) then return false end
+  if meta.sweepable and not meta.deleting and (not why or why == REQUESTED and applies(batch.shard)) then
+    if why and score < 0 and room.asking then
+      put_off(batch, out, ref)
+      return true
+    end
+    if not take_swept(batch, out, room, cluster, ref, meta, why or '') then return false end
   elseif may_take(batch, room) then
     take_run(batch, out, room, cluster, ref, score, meta, why)
   else
@@ -101,6 +117,8 @@ end
 
 local function write_page(shard, cluster, out)
   bulk('ZREM', key(shard, 'due:' .. cluster), out.gone)
+  bulk('ZADD', key(shard, 'due:' .. cluster), out.later)
+  bulk('SADD', key(shard, 'asked:' .. cluster), out.asked)
   bulk('HSET', key(shard, 'run'), out.run)
   bulk('ZADD', key(shard, 'lease'), out.lease)
   bulk('HDEL', key(shard, 'why'), out.why)
@@ -116,7 +134,7 @@ local function take_page(batch, room, cluster)
   for i = 1, #page, 2 do table.insert(refs, page[i]) end
   local metas = redis.call('HMGET', key(shard, 'meta'), unpack(refs))
   local whys = redis.call('HMGET', key(shard, 'why'), unpack(refs))
-  local out = {gone = {}, run = {}, lease = {}, why = {}}
+  local out = {gone = {}, run = {}, lease = {}, why = {}, later = {}, asked = {}}
   local all = true
   for i, ref in ipairs(refs) do
     if not take(batch, out, room, cluster, ref, tonumber(page[2 * i]), read_meta(metas[i]), whys[i] or nil) then
@@ -134,6 +152,7 @@ local function write_counts(batch, room, cluster)
     redis.call('HINCRBY', key(shard, 'inflight'), cluster, room.taken)
     redis.call('HINCRBY', key(shard, 'inflight'), '*', room.taken)
   end
+  if room.asks > 0 then redis.call('HINCRBY', key(shard, 'asking'), cluster, room.asks) end
   if room.left <= 0 then
     redis.call('SADD', key(shard, 'held'), cluster)
     redis.call('ZREM', key(shard, 'front'), cluster)
@@ -144,7 +163,8 @@ end
 
 local function take_cluster(batch, cluster)
   local busy = tonumber(redis.call('HGET', key(batch.shard, 'inflight'), cluster) or 0)
-  local room = {left = batch.cluster_cap - busy, taken = 0}
+  local asking = redis.call('HEXISTS', key(batch.shard, 'asking'), cluster) == 1
+  local room = {left = batch.cluster_cap - busy, taken = 0, sweeps = {}, asking = asking, asks = 0}
   if room.left > 0 then
     while take_page(batch, room, cluster) do end
   end

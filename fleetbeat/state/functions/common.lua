@@ -89,6 +89,9 @@ end
 
 local function meta_of(shard, ref) return read_meta(redis.call('HGET', key(shard, 'meta'), ref)) end
 
+-- Whether a shard's refs bring objects to clusters.
+local function applies(shard) return shard:sub(1, 6) == 'apply-' end
+
 -- A suspended resource does not run, but its deletion does.
 local function runnable(meta) return meta and (meta.deleting or not meta.suspended) end
 

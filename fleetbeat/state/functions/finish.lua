@@ -4,26 +4,8 @@
 -- negative, earlier when the ref was poked meanwhile. An empty status or memo removes the stored one.
 --
 -- {S}:run {S}:lease {S}:inflight {S}:held {S}:due:<cluster> {S}:front   see schedule.lua
--- {S}:meta {S}:status {S}:memo   written
--- fb:changed fb:seq fb:report    a status that differs is marked for the reporter
--- fb:events                      capped stream
-
-local EVENTS = 10000
-
--- True when the stored value differs from `value` and was replaced.
-local function store(shard, what, ref, value)
-  local name = key(shard, what)
-  if (redis.call('HGET', name, ref) or '') == value then return false end
-  if value == '' then redis.call('HDEL', name, ref) else redis.call('HSET', name, ref, value) end
-  return true
-end
-
-local function emit(events, from)
-  for i = from, #events do
-    redis.call('XADD', 'fb:events', 'MAXLEN', '~', EVENTS, '*', 'e', events[i])
-  end
-  return #events >= from
-end
+-- {S}:meta                       the flag `w`
+-- {S}:status {S}:memo fb:changed fb:seq fb:report fb:events   see result.lua
 
 local function arm_next(shard, ref, run, meta, next_ms)
   if not runnable(meta) then
@@ -47,10 +29,9 @@ verb('finish', function(args)
     rearm_lost(shard, ref, run, now_ms(), '')
     return 'stale'
   end
-  local changed = args[6] == '1' and store(shard, 'status', ref, args[7])
-  if changed then redis.call('ZADD', 'fb:changed', redis.call('INCR', 'fb:seq'), shard .. ' ' .. ref) end
-  if args[8] == '1' then store(shard, 'memo', ref, args[9]) end
-  if emit(args, 10) or changed then nudge_reporter() end
+  local changed = args[6] == '1' and write_status(shard, ref, args[7])
+  if args[8] == '1' then write_value(shard, 'memo', ref, args[9]) end
+  if emit(args, 10, #args) or changed then nudge_reporter() end
   local sweepable = args[5] == '1'
   if meta.sweepable ~= sweepable then
     meta.sweepable = sweepable
@@ -61,5 +42,5 @@ end)
 
 -- fb_emit event…   events that belong to no run; answers while rebuilding.
 always('emit', function(args)
-  if emit(args, 1) then nudge_reporter() end
+  if emit(args, 1, #args) then nudge_reporter() end
 end)

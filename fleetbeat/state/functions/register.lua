@@ -115,7 +115,7 @@ end
 local function arm_spread(new, now)
   local shard, meta = new.shard, new.meta
   local slot = redis.call('HLEN', key(shard, 'meta')) * SPREAD
-  local head_start = shard:sub(1, 6) == 'apply-' and HEAD_START or 0
+  local head_start = applies(shard) and HEAD_START or 0
   local at = meta.deleting and now or now + math.min(meta.every, head_start + slot)
   note_why(shard, new.ref, meta.deleting and 'deleted' or 'the registry was rebuilt')
   arm(shard, meta.cluster, new.ref, at)

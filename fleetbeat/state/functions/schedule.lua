@@ -6,8 +6,15 @@
 -- {S}:run, {S}:lease        the live runs
 -- {S}:inflight       hash   cluster → live messages; `*` → those of the shard. A sweep is one message
 -- {S}:sweeps         hash   fence of a sweep → its refs that are not settled yet
+-- {S}:asking         hash   cluster → its live sweeps of requested refs
+-- {S}:asked:<cluster>  set  requested refs that were put off until those end; a hint: each is due by itself soon after
+--
+-- Requests trickle in, one for each resource of a cluster. The first is swept at once; those that come meanwhile are put off
+-- (claim.lua) and brought forward together when that sweep ends. Being put off only moves the due time by a second and takes
+-- the urgency, and only an urgent ref is put off. So a dead sweep costs a second, and no ref ever depends on `asked`.
 
 local URGENT = 1e13
+local REQUESTED = 'requested'  -- the whole reason of a ref that was only asked to run by its annotation
 
 local function refresh_front(shard, cluster)
   if redis.call('SISMEMBER', key(shard, 'held'), cluster) == 1 then return end
@@ -42,6 +49,19 @@ local function note_why(shard, ref, why)
   redis.call('HSET', name, ref, join_why(redis.call('HGET', name, ref), why))
 end
 
+-- The end of a sweep of requested refs: what was put off meanwhile, and still waits for nothing else, is due again.
+local function end_asking(shard, cluster)
+  local asking, asked = key(shard, 'asking'), key(shard, 'asked:' .. cluster)
+  if redis.call('HINCRBY', asking, cluster, -1) > 0 then return end
+  redis.call('HDEL', asking, cluster)
+  local urgent = now_ms() - URGENT
+  for _, ref in ipairs(redis.call('SMEMBERS', asked)) do
+    local waits = redis.call('HGET', key(shard, 'why'), ref) == REQUESTED
+    if waits and redis.call('ZSCORE', key(shard, 'due:' .. cluster), ref) then arm(shard, cluster, ref, urgent) end
+  end
+  redis.call('DEL', asked)
+end
+
 -- Forget a live run, and free its place when it was the last ref of its message.
 local function release(shard, ref, run)
   redis.call('HDEL', key(shard, 'run'), ref)
@@ -49,6 +69,7 @@ local function release(shard, ref, run)
   if run.phase == 'sweep' then
     if redis.call('HINCRBY', key(shard, 'sweeps'), run.fence, -1) > 0 then return end
     redis.call('HDEL', key(shard, 'sweeps'), run.fence)
+    if run.why ~= '' then end_asking(shard, run.cluster) end
   end
   local inflight, held = key(shard, 'inflight'), key(shard, 'held')
   for _, field in ipairs({run.cluster, '*'}) do
@@ -77,7 +98,7 @@ end
 -- Poke one ref. `at` is the ms from which it may run; a delayed poke is not urgent.
 --   waiting            due at `at` or earlier
 --   queued, at once    the message that is under way will do
---   swept              leaves the sweep, which only reads, and is due
+--   swept              leaves the sweep, which only reads, and is due; a request that the sweep was to answer stays one
 --   running, or queued and to be delayed   dirty: due again when the run ends
 local function poke_one(ref, why, urgent, at, now)
   local shard = redis.call('HGET', 'fb:shard', ref)
@@ -88,6 +109,10 @@ local function poke_one(ref, why, urgent, at, now)
   local run = run_of(shard, ref)
   if run and run.phase == 'sweep' then
     release(shard, ref, run)
+    if run.why ~= '' then
+      note_why(shard, ref, run.why)
+      score = math.min(score, now - URGENT)
+    end
     run = nil
   end
   if run and run.phase == 'queued' and at <= now then
@@ -105,10 +130,20 @@ local function poke_one(ref, why, urgent, at, now)
   return 1
 end
 
--- What a live run leaves behind when it ends without finishing: due again, with its reasons.
+-- Take a ref out of the sweep that holds it: its run, and its meta when it may run. Nothing when the sweep does not.
+local function leave_sweep(shard, ref, fence)
+  local run = run_of(shard, ref)
+  if not run or run.phase ~= 'sweep' or run.fence ~= fence then return nil end
+  release(shard, ref, run)
+  local meta = meta_of(shard, ref)
+  return run, runnable(meta) and meta or nil
+end
+
+-- What a live run leaves behind when it ends without finishing: due again, with its reasons. A request whose sweep was lost
+-- gets a run of its own, so that a sweep that never comes to an end is not tried for ever.
 local function rearm_lost(shard, ref, run, now, why)
   local meta = meta_of(shard, ref)
   if not runnable(meta) then return end
-  if run.phase ~= 'sweep' then note_why(shard, ref, join_why(run.why, why)) end
+  if run.phase ~= 'sweep' or run.why ~= '' then note_why(shard, ref, join_why(run.why, why)) end
   arm(shard, meta.cluster, ref, math.min(run.dirty or now, now))
 end

@@ -12,6 +12,7 @@ from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.discovery import Discovery
 from fleetbeat.kube.target import Target
+from tests.support.foreign import SAMPLES, Sample
 from tests.support.managed import Managed
 from tests.support.wait import until
 from tools.clusters import Cluster
@@ -105,3 +106,9 @@ def _succeeds(check: Any) -> bool:
 def managed(target: Target, cluster: Cluster, namespace: str, tmp_path: Path) -> Managed:
     """An empty managed namespace."""
     return Managed(target, cluster.kubeconfig, namespace, tmp_path)
+
+
+@pytest.fixture(params=SAMPLES)
+def sample(request: pytest.FixtureRequest) -> Sample:
+    """Each of the kinds that others tamper with."""
+    return SAMPLES[request.param]

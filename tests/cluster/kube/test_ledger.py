@@ -13,6 +13,7 @@ from fleetbeat.kube import ledger as module
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.ledger import NAMESPACE, Applied, Ledger, LedgerEntry, delete, load
+from tests.support.wait import until
 from tools.clusters import Cluster
 
 pytestmark = pytest.mark.cluster
@@ -147,6 +148,14 @@ def test_an_account_confined_to_a_namespace_keeps_its_ledger_there(
         },
     )
     confined = KubeClient(replace(config, namespace=namespace))
+    until(lambda: _may_write(confined, namespace), message="the binding is in force")
     saved = load(confined, ref, HUB).save_superset(confined, ENTRIES, 1)
     assert saved.namespace == namespace
     assert load(confined, ref, HUB) == saved
+
+
+def _may_write(client: KubeClient, namespace: str) -> bool:
+    attributes = {"verb": "create", "resource": "configmaps", "namespace": namespace}
+    review = {"spec": {"resourceAttributes": attributes}}
+    answer = client.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+    return bool(answer["status"]["allowed"])

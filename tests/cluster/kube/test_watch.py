@@ -45,7 +45,7 @@ def _name(obj: Any) -> str:
 
 async def eventually(predicate: Callable[[], Any]) -> None:
     """Poll without blocking the loop."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not predicate():  # noqa: ASYNC110 - the condition is not ours to signal
             await asyncio.sleep(0.02)
 

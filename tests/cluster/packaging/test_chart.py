@@ -15,6 +15,7 @@ import yaml
 from fleetbeat.api.kinds import KINDS
 from tests.support.chart import CHART, NAMESPACE, ChartRefused, Release
 from tests.support.image import ROOT, dockerfile, dockerfile_env
+from tests.support.wait import until
 from tools.apiclient import ApiError
 from tools.clusters import Cluster
 from workers.roles import ROLES
@@ -209,8 +210,8 @@ def test_every_object_is_accepted_by_an_api_server(installed: Release, cluster: 
     """Server-side apply with strict validation, and the accounts have the rights that the chart gives them."""
     (account,) = [name for name in installed.of("ServiceAccount") if name.endswith("-hub")]
     user = f"system:serviceaccount:{NAMESPACE}:{account}"
-    assert _may(cluster, user, "watch", "", "secrets")
-    assert _may(cluster, user, "patch", "kustomize.toolkit.fluxcd.io", "kustomizations", "status")
+    until(lambda: _may(cluster, user, "watch", "", "secrets"))
+    until(lambda: _may(cluster, user, "patch", "kustomize.toolkit.fluxcd.io", "kustomizations", "status"))
     assert not _may(cluster, user, "create", "", "configmaps")
 
 

@@ -128,6 +128,6 @@ def test_a_killed_owner_leaves_nothing_behind() -> None:
         folder, *pids = parent.stdout.readline().split()
         assert len(pids) == 3
         parent.kill()
-    until(lambda: not any(psutil.pid_exists(int(pid)) for pid in pids), timeout=10, message="servers are gone")
+    until(lambda: not any(psutil.pid_exists(int(pid)) for pid in pids), timeout=60, message="servers are gone")
     with Scratch():
         assert not Path(folder).exists()

@@ -195,8 +195,7 @@ def test_a_body_in_chunks_is_limited(registering: Start, user: User, worker: Wor
                 answer = sender.recv(100)
             except OSError:
                 pass
-            assert answer.startswith((b"HTTP/1.1 4", b""))
-            assert b" 200 " not in answer
+            assert not answer or answer.startswith(b"HTTP/1.1 4")  # or the connection was reset
 
 
 def test_artifacts_are_served(user: User, state: State, server: Server, store: ArtifactStore) -> None:

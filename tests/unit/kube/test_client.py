@@ -1,21 +1,14 @@
-"""The client's manners: retries, limits, the breaker, redirects, and what it says when there is no answer."""
+"""The client's manners: what it sends, what it makes of answers, retries, limits and redirects."""
 
 from __future__ import annotations
 
-import datetime
-import socket
-import ssl
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from fleetbeat.kube import breaker, client
+from fleetbeat.kube import client
 from fleetbeat.kube.client import KubeClient, resource_of
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import (
@@ -30,56 +23,11 @@ from fleetbeat.kube.errors import (
     Unauthorized,
     Unreachable,
 )
-from fleetbeat.kube.explain import certificate_expiry
-from tools.pki import Authority
+from tests.support.scripted import Server
 
 pytestmark = pytest.mark.unit
 
 OBJECT = {"kind": "Thing"}
-
-
-class Server:
-    """Answers requests with the next scripted (status, headers, body), the last one for ever, and remembers them."""
-
-    def __init__(self) -> None:
-        self.script: list[tuple[int, dict[str, str], Any]] = []
-        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def _answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                server.requests.append((self.command, self.path, dict(self.headers), body))
-                status, headers, answer = server.script.pop(0) if len(server.script) > 1 else server.script[0]
-                payload = answer if isinstance(answer, bytes) else orjson.dumps(answer)
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(payload)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(payload)
-
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.http.server_port}"
-
-    def says(self, *answers: tuple[int, dict[str, str], Any]) -> None:
-        self.script = list(answers)
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
 
 
 @pytest.fixture
@@ -215,125 +163,6 @@ def test_deletes_carry_preconditions(server: Server, kube: KubeClient) -> None:
     body = orjson.loads(server.requests[0][3])
     assert body["preconditions"] == {"uid": "u", "resourceVersion": "7"}
     assert body["propagationPolicy"] == "Background"
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def test_a_dead_cluster_costs_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a few failures the breaker refuses at once, then lets one probe through, and closes on an answer."""
-    now = 1000.0
-    monkeypatch.setattr(breaker, "monotonic", lambda: now)
-    monkeypatch.setattr(client.time, "sleep", lambda _: None)
-    dead = KubeClient(ClusterConfig(f"http://127.0.0.1:{closed_port()}"))
-    with pytest.raises(Unreachable, match="connection refused"):
-        dead.get("/api/v1/things")
-    sent = dead.stats.total()
-    with pytest.raises(Unreachable, match="connection refused") as error:
-        dead.impersonate("somebody").get("/api/v1/things")
-    assert error.value.retry_after == 2.0
-    assert dead.stats.total() == sent
-    now += 3
-    with pytest.raises(Unreachable):
-        dead.get("/api/v1/things")
-    assert dead.stats.total() == sent + 1
-
-
-def test_the_breaker_closes_on_any_answer() -> None:
-    """An error answer is an answer."""
-    guard = breaker.Breaker()
-    for _ in range(breaker.THRESHOLD):
-        guard.failed("gone")
-    assert guard.refuses()
-    guard.answered()
-    assert guard.refuses() is None
-
-
-def test_the_breaker_asks_more_often_where_asking_is_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused connection is tried every 5 s, one that hangs for 5 s once a minute."""
-    now = 1000.0
-    monkeypatch.setattr(breaker, "monotonic", lambda: now)
-    cheap, dear = breaker.Breaker(), breaker.Breaker()
-    for _ in range(20):
-        cheap.failed("refused", 0.001)
-        dear.failed("no answer", 5.0)
-    assert cheap.refuses() == ("refused", 5.0)
-    assert dear.refuses() == ("no answer", 60.0)
-
-
-def test_silence_ends_by_the_timeout() -> None:
-    """A server that accepts and says nothing costs one timeout, not three."""
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        kube = KubeClient(ClusterConfig(f"http://127.0.0.1:{silent.getsockname()[1]}"), timeout=0.2)
-        with pytest.raises(Unreachable, match="no answer in time"):
-            kube.get("/api/v1/things")
-        assert kube.stats.total() == 1
-        kube.close()
-
-
-def test_unknown_hosts_are_told() -> None:
-    """A name that does not resolve says so."""
-    with pytest.raises(Unreachable, match="unknown host"):
-        KubeClient(ClusterConfig("http://nowhere.invalid")).get("/api/v1/things")
-
-
-@pytest.fixture
-def authority() -> Authority:
-    return Authority("test")
-
-
-def tls_server(folder: Path, authority: Authority, lifetime: datetime.timedelta) -> Server:
-    pair = authority._issue("localhost", (), ExtendedKeyUsageOID.SERVER_AUTH, ("localhost", "127.0.0.1"), lifetime)
-    (folder / "server.pem").write_bytes(pair.certificate + pair.key)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
-    running = Server()
-    running.http.socket = context.wrap_socket(running.http.socket, server_side=True)
-    running.says((200, {}, OBJECT))
-    return running
-
-
-@pytest.mark.parametrize(
-    ("days", "trust", "ignored", "message"),
-    [
-        (365, True, (), None),
-        (-1, True, (), "the server's certificate has expired$"),
-        (365, False, (), "the server's certificate is not trusted"),
-        (365, False, ("cluster.insecure-skip-tls-verify",), "insecure-skip-tls-verify is ignored"),
-    ],
-)
-def test_tls_failures_are_explained(
-    tmp_path: Path, authority: Authority, days: int, trust: bool, ignored: tuple[str, ...], message: str | None
-) -> None:
-    """Expired and untrusted server certificates have their own sentences."""
-    server = tls_server(tmp_path, authority, datetime.timedelta(days=days))
-    ca = authority.certificate if trust else Authority("other").certificate
-    config = ClusterConfig(server.address.replace("http:", "https:"), ca=ca, ignored=ignored)
-    kube = KubeClient(config)
-    try:
-        if message is None:
-            assert kube.get("/api/v1/things") == OBJECT
-        else:
-            with pytest.raises(Unreachable, match=message):
-                kube.get("/api/v1/things")
-    finally:
-        kube.close()
-        server.close()
-
-
-def test_expiry_is_read_from_the_certificate(authority: Authority) -> None:
-    """The date of a client certificate is found without a parser for the rest of it."""
-    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=10)
-    expiry = certificate_expiry(authority.client("someone", lifetime=datetime.timedelta(days=10)).certificate)
-    assert expiry is not None
-    assert abs((expiry - soon).total_seconds()) < 120
-    assert certificate_expiry(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----") is None
-    assert certificate_expiry(b"") is None
 
 
 @pytest.mark.parametrize(

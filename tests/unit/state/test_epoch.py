@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fleetbeat.errors import LostLease, Rebuilding, StateUnavailable
-from fleetbeat.state import REGISTRAR, State
+from fleetbeat.state import REGISTRAR, Answer, State
 from tests.support.registry import HOUR, SHARD, Registry, rebuilt, record, ref
 from workers.embedded.valkey import EmbeddedValkey
 
@@ -22,12 +22,14 @@ VERBS: dict[str, Callable[[State], object]] = {
     "renew": lambda s: s.renew(SHARD, ref("a"), 1),
     "finish": lambda s: s.finish(SHARD, ref("a"), 1),
     "settle": lambda s: s.settle(SHARD, 1, [ref("a")]),
+    "answer": lambda s: s.answer(SHARD, 1, {ref("a"): Answer(b"{}")}),
     "changed": lambda s: s.changed(),
     "ack": lambda s: s.ack([(SHARD, ref("a"), 1)]),
     "look": lambda s: s.look(ref("a")),
     "memos": lambda s: s.memos(SHARD, [ref("a")]),
     "publish_artifact": lambda s: s.publish_artifact("GitRepository/apps/r", b"{}"),
     "artifact": lambda s: s.artifact("GitRepository/apps/r"),
+    "artifacts": lambda s: s.artifacts(["GitRepository/apps/r"]),
     "inspect": lambda s: s.inspect(ref("a")),
     "live": lambda s: s.live([ref("a")]),
     "depths": lambda s: s.depths(),

@@ -1,4 +1,4 @@
-"""Two promises under stress: at most one live run for each ref, and after a poke a run that began after it.
+"""Two promises under stress: at most one live run for each ref, and after a poke a run or answer that began after it.
 
 Beats, workers, pokers and a registrar at once; messages are lost and delivered twice, workers die and come late.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from fleetbeat.state import State
+from fleetbeat.state import Answer, State
 from tests.support.registry import HOUR, SHARD, Registry, record, ref
 from tests.support.wait import until
 
@@ -35,6 +35,8 @@ class Simulation:
     url: str
     restless: bool
     """Short intervals, and runs that ask to run again: sweeps come in, and every ref runs all the time."""
+    clusters: int = 3
+    """In one alone, requests wait for each other's sweep; in many, refs move about."""
     calm: threading.Event = field(default_factory=threading.Event)
     """Nothing new happens from now on."""
     stop: threading.Event = field(default_factory=threading.Event)
@@ -43,7 +45,7 @@ class Simulation:
     version: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """What a poke announces; grows before each poke."""
     seen: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    """The version that finished runs have looked at."""
+    """The version that finished runs, and answers to requests, have looked at."""
     live: dict[str, tuple[int, float]] = field(default_factory=dict)
     """ref → fence and the time until which its run may be at work."""
     violations: list[str] = field(default_factory=list)
@@ -55,6 +57,11 @@ class Simulation:
             if other and time.monotonic() < other[1]:
                 self.violations.append(f"{name}: {fence} began beside {other[0]}")
             self.live[name] = (fence, asked + LEASE)
+
+    def saw(self, name: str, version: int) -> None:
+        """A run, or a sweep in its place, has dealt with all up to this version."""
+        with self.lock:
+            self.seen[name] = max(self.seen[name], version)
 
     def end(self, name: str, fence: int) -> None:
         """A run has stopped to work."""
@@ -82,11 +89,18 @@ def worker(sim: Simulation, state: State, rng: random.Random) -> None:
 
 
 def sweep(sim: Simulation, state: State, rng: random.Random, message: Any) -> None:
-    """Settles a part of what it was given, or nothing."""
-    _, fence, refs, _ = message
+    """Settles what it was given, or nothing; what was requested it answers, having looked at it."""
+    _, fence, refs, why = message
+    looked_at = {name: sim.version[name] for name in refs}
     poked = {name: "drift" for name in refs if rng.random() < 0.2}
-    if rng.random() < 0.8:
-        state.settle(SHARD, fence, [name for name in refs if name not in poked], poked)
+    sim.stop.wait(rng.choice((0, 0.01, 0.05)))
+    if rng.random() < 0.2:
+        return
+    unchanged = [name for name in refs if name not in poked]
+    for name in unchanged if why else ():
+        if state.answer(SHARD, fence, {name: Answer(b"%d" % fence)}):
+            sim.saw(name, looked_at[name])
+    state.settle(SHARD, fence, () if why else unchanged, poked)
 
 
 def run(sim: Simulation, state: State, rng: random.Random, message: Any) -> None:
@@ -110,9 +124,8 @@ def finish(sim: Simulation, state: State, rng: random.Random, message: Any) -> N
     name, fence, looked_at = message
     sim.end(name, fence)
     next_ms = rng.choice((None, None, 0, 5, 50)) if sim.restless else None
-    if state.finish(SHARD, name, fence, status=b"%d" % fence, next_ms=next_ms, sweepable=rng.random() < 0.5) != "stale":
-        with sim.lock:
-            sim.seen[name] = max(sim.seen[name], looked_at)
+    if state.finish(SHARD, name, fence, status=b"%d" % fence, next_ms=next_ms, sweepable=rng.random() < 0.8) != "stale":
+        sim.saw(name, looked_at)
 
 
 def poker(sim: Simulation, state: State, rng: random.Random) -> None:
@@ -123,12 +136,13 @@ def poker(sim: Simulation, state: State, rng: random.Random) -> None:
     name = rng.choice(REFS)
     with sim.lock:
         sim.version[name] += 1
-    state.poke([name], "changed", urgent=rng.random() < 0.3, delay_ms=rng.choice((0, 0, 0, 5)))
+    why = rng.choice(("changed", "requested", "requested"))
+    state.poke([name], why, urgent=why == "requested" or rng.random() < 0.3, delay_ms=rng.choice((0, 0, 0, 5)))
     sim.stop.wait(rng.random() * 0.01)
 
 
 def registrar(registry: Registry) -> Callable[[Simulation, State, random.Random], None]:
-    """New generations come in between."""
+    """New generations and requests come in between."""
     versions = iter(range(100, 10**9))
 
     def register(sim: Simulation, state: State, rng: random.Random) -> None:
@@ -139,8 +153,9 @@ def registrar(registry: Registry) -> Callable[[Simulation, State, random.Random]
         rv = next(versions)
         name = rng.choice(REFS).rsplit("/", 1)[1]
         every = rng.choice((HOUR, 200)) if sim.restless else HOUR
-        cluster = f"k-{(int(name) + rng.choice((0, 0, 0, 1))) % 3}"
-        found = record(name, rv=str(rv), generation=rv, every_ms=every, cluster=cluster)
+        cluster = f"k-{(int(name) + rng.choice((0, 0, 0, 1))) % sim.clusters}"
+        generation, requested = rng.choice(((rv, ""), (1, str(rv))))
+        found = record(name, rv=str(rv), generation=generation, every_ms=every, cluster=cluster, requested=requested)
         state.register([found], registry.fence)
 
     return register
@@ -186,11 +201,12 @@ def pokes_until_quiet(sim: Simulation) -> None:
     state.close()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(4))
 def test_one_live_run_and_no_lost_poke(registry: Registry, seed: int) -> None:
     """With an hour's interval, so that nothing but pokes, generations and lost leases asks for runs."""
-    registry.settled(*(record(str(i), cluster=f"k-{i % 3}") for i in range(len(REFS))))
-    sim = Simulation(registry.url, restless=False)
+    clusters = (1, 3, 3, 1)[seed]
+    registry.settled(*(record(str(i), cluster=f"k-{i % clusters}") for i in range(len(REFS))), sweepable=True)
+    sim = Simulation(registry.url, restless=False, clusters=clusters)
     crowd(sim, [beat, beat, worker, worker, worker, worker, poker if seed % 2 else registrar(registry)], seed)
     assert sim.violations == []
 

@@ -1,0 +1,239 @@
+"""One look at the upstream of all sources whose interval came round: nothing moved means that their artifacts stand.
+
+Sources of one URL that log in with equal credentials are asked for together, in one round trip; what one account is
+told never serves another. Everything else than *nothing moved* (a new revision, an error, anything odd) pokes the
+source, and its own run tells. A sweep writes nothing but that, and never asks S3.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic, time
+from typing import Any, NamedTuple
+
+import msgspec
+
+from fleetbeat.api.conditions import is_ready
+from fleetbeat.api.decode import decode_spec
+from fleetbeat.api.kinds import KINDS
+from fleetbeat.api.meta import REQUESTED_AT, parse_duration
+from fleetbeat.api.refs import Ref
+from fleetbeat.api.source import GitRepositorySpec, GitRepositoryStatus
+from fleetbeat.artifacts.store import Source
+from fleetbeat.errors import FleetbeatError
+from fleetbeat.reconcile.context import Context
+from fleetbeat.reconcile.gitartifact import Memo, record_of, stored_artifact
+from fleetbeat.reconcile.gitrepository import account_of
+from fleetbeat.reconcile.targets import HubReader
+from fleetbeat.sources.credentials import ANONYMOUS, HttpCredentials
+from fleetbeat.sources.git import Deadline, Observed
+from fleetbeat.sources.git.plan import Plan
+from fleetbeat.sources.git.poll import difference, list_refs
+from fleetbeat.state import Look
+
+log = logging.getLogger(__name__)
+
+THREADS = 6
+"""Servers and Secrets that are waited for at a time."""
+SERVER_SECONDS = 15.0
+"""For one answer; a server that takes longer is asked again by each source's own run, within its own timeout."""
+SWEEP_SECONDS = 60.0
+"""For all of them, so that the last is settled within the lease of a sweep (120 s); the rest get runs of their own."""
+
+
+@dataclass(frozen=True)
+class Polled:
+    """What a sweep found, for Flower."""
+
+    unchanged: int
+    asked: int
+    """Round trips to servers."""
+    poked: tuple[str, ...]
+    seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        poked = f", {len(self.poked)} poked: {', '.join(self.poked[:3])}" if self.poked else ""
+        return f"{self.unchanged} unchanged by {self.asked} looks{poked} in {self.seconds:.2f}s"
+
+
+class Followed(NamedTuple):
+    """A source that is as its last run left it, so that only its upstream can have changed."""
+
+    ref: str
+    plan: Plan
+    observed: Observed
+    secret: str
+    """`namespace/name`; empty without."""
+    seconds: float
+    """How long its server may take."""
+
+
+Group = tuple[str, HttpCredentials, float]
+"""All that decides what a server answers: URL, account with its authorities, and how long it may take."""
+
+
+def sweep(ctx: Context, shard: str, fence: int, refs: Sequence[str]) -> Polled:
+    """Ask the upstream of `refs` and settle them as soon as each one's answer is there; what differs is poked."""
+    begun = monotonic()
+    settling = _Settling(ctx, shard, fence)
+    found = _read(ctx, shard, refs)
+    settling.settle((), {ref: reason for ref, reason in found.items() if isinstance(reason, str)})
+    asked = _ask_all(ctx, [known for known in found.values() if isinstance(known, Followed)], settling)
+    return Polled(settling.unchanged, asked, tuple(settling.poked), monotonic() - begun)
+
+
+@dataclass
+class _Settling:
+    """Ends the sweep for one part of its refs after the other."""
+
+    ctx: Context
+    shard: str
+    fence: int
+    unchanged: int = 0
+    poked: list[str] = field(default_factory=list)
+
+    def settle(self, refs: Iterable[str], poked: Mapping[str, str]) -> None:
+        """Settle `refs` but those that are poked (ref → why)."""
+        unchanged = [ref for ref in refs if ref not in poked]
+        if unchanged or poked:
+            self.ctx.state.settle(self.shard, self.fence, unchanged, poked)
+        self.unchanged += len(unchanged)
+        self.poked += poked
+
+
+# What is known of the sources
+
+
+def _read(ctx: Context, shard: str, refs: Sequence[str]) -> dict[str, Followed | str]:
+    """Each ref as its upstream may confirm it, or why it needs a run whatever its upstream says."""
+    looks, memos, records = ctx.state.looks(refs), ctx.state.memos(shard, refs), ctx.state.artifacts(refs)
+    found: dict[str, Followed | str] = {}
+    for ref in refs:
+        reader = _READERS.get(ref.partition("/")[0])
+        look = looks.get(ref)
+        if reader is None or look is None:
+            found[ref] = "nothing is known that a sweep could compare"
+            continue
+        try:
+            found[ref] = reader(ctx, look, memos[ref], records[ref])
+        except (FleetbeatError, msgspec.MsgspecError, KeyError) as error:
+            found[ref] = f"it cannot be compared: {error}"[:200]
+    return found
+
+
+def _read_git(ctx: Context, look: Look, memo: bytes | None, record: bytes | None) -> Followed | str:
+    obj, status = msgspec.json.decode(look.obj), msgspec.json.decode(look.status or b"{}")
+    artifact, observed = stored_artifact(status), Observed.of(msgspec.convert(status, GitRepositoryStatus))
+    ref = Ref.parse(look.ref)
+    source = Source(ref.kind, ref.namespace, ref.name, look.uid)
+    if not _is_settled(obj, status, look.generation):
+        return "it is not settled"
+    if artifact is None or observed is None or record != record_of(ctx.store, source, artifact):
+        return "its artifact is not published"
+    remembered = Memo.read(memo, artifact)
+    if not remembered.sweepable(look.ref, time()):
+        return "its artifact is looked for in the store"
+    if remembered.collects(time()):
+        return "old artifacts are removed"
+    spec: GitRepositorySpec = decode_spec(KINDS["GitRepository"], obj)
+    secret = f"{ref.namespace}/{spec.secret_ref.name}" if spec.secret_ref else ""
+    seconds = min(SERVER_SECONDS, parse_duration(spec.timeout))
+    return Followed(look.ref, Plan.of(spec), observed, secret, seconds)
+
+
+def _is_settled(obj: Mapping[str, Any], status: Mapping[str, Any], generation: int) -> bool:
+    """Ready at the generation that is to be, and nobody waits for an acknowledgement."""
+    meta = obj["metadata"]
+    token = (meta.get("annotations") or {}).get(REQUESTED_AT)
+    current = status.get("observedGeneration") == generation == meta.get("generation", 0)
+    asked = bool(token) and token != status.get("lastHandledReconcileAt")
+    return is_ready(status) and current and not asked and not meta.get("deletionTimestamp")
+
+
+Reader = Callable[[Context, Look, bytes | None, bytes | None], Followed | str]
+_READERS: dict[str, Reader] = {"GitRepository": _read_git}
+"""kind → how one of it is read from its registry entry, memo and published artifact."""
+
+
+# What the servers say
+
+
+def _ask_all(ctx: Context, sources: Sequence[Followed], settling: _Settling) -> int:
+    """Ask for everything, those without credentials first, so that a hub that does not answer delays nobody else."""
+    deadline = Deadline.after(SWEEP_SECONDS)
+    public = [source for source in sources if not source.secret]
+    private = [source for source in sources if source.secret]
+    with ThreadPoolExecutor(THREADS, "poll") as pool:
+        try:
+            asked = _ask(pool, _grouped(public, {"": ANONYMOUS}), deadline, settling)
+            accounts = _accounts(ctx, pool, {source.secret for source in private}, deadline)
+            lost = {s.ref: reason for s in private if isinstance(reason := accounts[s.secret], str)}
+            settling.settle((), lost)
+            usable = {name: account for name, account in accounts.items() if isinstance(account, HttpCredentials)}
+            known = [source for source in private if source.ref not in lost]
+            return asked + _ask(pool, _grouped(known, usable), deadline, settling)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _accounts(
+    ctx: Context, pool: ThreadPoolExecutor, secrets: Iterable[str], deadline: Deadline
+) -> dict[str, HttpCredentials | str]:
+    """Each Secret read once: the account, or why there is none."""
+    names = sorted(secrets)
+    if not names:
+        return {}
+    return dict(zip(names, pool.map(partial(_account, ctx.targets.reader, deadline), names), strict=True))
+
+
+def _account(reader: HubReader, deadline: Deadline, secret: str) -> HttpCredentials | str:
+    try:
+        deadline.left()
+        return account_of(reader, *secret.split("/", 1))
+    except FleetbeatError as error:
+        return error.message[:200]
+
+
+def _grouped(sources: Iterable[Followed], accounts: Mapping[str, HttpCredentials]) -> dict[Group, list[Followed]]:
+    """By what decides the answer. Credentials are equal in every part or they make different groups."""
+    groups: dict[Group, list[Followed]] = defaultdict(list)
+    for source in sources:
+        groups[source.plan.url, accounts[source.secret], source.seconds].append(source)
+    return groups
+
+
+def _ask(
+    pool: ThreadPoolExecutor, groups: Mapping[Group, Sequence[Followed]], deadline: Deadline, settling: _Settling
+) -> int:
+    """Settle each group as its server answers; returns how many there are."""
+    asking: dict[Future[dict[str, str]], Sequence[Followed]] = {
+        pool.submit(_compare, group, members, deadline): members for group, members in groups.items()
+    }
+    for done in as_completed(asking):
+        settling.settle((source.ref for source in asking[done]), done.result())
+    return len(asking)
+
+
+def _compare(group: Group, sources: Sequence[Followed], deadline: Deadline) -> dict[str, str]:
+    """ref → why it needs a run, of one group."""
+    url, account, seconds = group
+    try:
+        until = Deadline.after(min(seconds, deadline.left()))
+        found = list_refs(url, account, (source.plan.target for source in sources), until)
+    except FleetbeatError as error:
+        return dict.fromkeys(_refs(sources), f"asked together: {error.message}"[:200])
+    except Exception as error:
+        log.exception("%s: asking for its references failed unexpectedly", url)
+        return dict.fromkeys(_refs(sources), f"asked together: unexpected {type(error).__name__}")
+    differences = ((source.ref, difference(source.plan, source.observed, found)) for source in sources)
+    return {ref: reason[:200] for ref, reason in differences if reason}
+
+
+def _refs(sources: Iterable[Followed]) -> Iterator[str]:
+    return (source.ref for source in sources)

@@ -1,0 +1,74 @@
+"""Finished archives of one mirror, for other sources that follow the same commit under the same rules.
+
+Owns a folder inside the mirror, so an archive is only met by who may fetch it, under the mirror's lock, and is counted
+and evicted with it. A file is used again only when its bytes still have the digest that was written down.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from fleetbeat.artifacts.archive import Archive
+
+KEPT = 4
+
+
+class _Label(msgspec.Struct, frozen=True):
+    digest: str
+    size: int
+    entries: int
+    subject: str
+
+
+_decoder = msgspec.json.Decoder(_Label)
+
+
+class Shelf:
+    """The archives that were made last."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @staticmethod
+    def name(*facts: object) -> str:
+        """What an archive made from these facts, and no others, is kept as."""
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:40]
+
+    def find(self, name: str) -> tuple[Archive, str] | None:
+        """The archive, to be closed by the caller, and the subject of its commit; None when it must be made."""
+        try:
+            label = _decoder.decode((self._folder / f"{name}.json").read_bytes())
+            file = (self._folder / f"{name}.tar.gz").open("rb")
+        except (OSError, msgspec.MsgspecError):
+            return None
+        if f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" != label.digest:
+            file.close()
+            return None
+        file.seek(0)
+        return Archive(file, label.digest, label.size, label.entries), label.subject
+
+    def keep(self, name: str, archive: Archive, subject: str) -> None:
+        """Copy an archive here and rewind it; a full disk only means that it is made again."""
+        label = msgspec.json.encode(_Label(archive.digest, archive.size, archive.entries, subject))
+        with suppress(OSError):
+            self._folder.mkdir(exist_ok=True)
+            self._make_room()
+            with (self._folder / f"{name}.tar.gz").open("wb") as out:
+                shutil.copyfileobj(archive.file, out)
+            (self._folder / f"{name}.json").write_bytes(label)
+        archive.file.seek(0)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _make_room(self) -> None:
+        found = sorted(self._folder.glob("*.tar.gz"), key=lambda file: file.stat().st_mtime, reverse=True)
+        for file in found[KEPT - 1 :]:
+            file.unlink()
+            file.with_name(file.name.replace(".tar.gz", ".json")).unlink(missing_ok=True)

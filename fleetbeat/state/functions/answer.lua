@@ -1,0 +1,34 @@
+-- fb_answer shard fence {ref status count event…}… → how many were answered
+--
+-- Ends a sweep for requested refs that it still holds and that a run would leave as they are: each gets the status and the
+-- `count` events of such a run, and is due again at its interval.
+--
+-- {S}:run {S}:lease {S}:inflight {S}:held {S}:sweeps {S}:due:<cluster> {S}:front {S}:asking {S}:meta   see schedule.lua
+-- {S}:status fb:changed fb:seq fb:report fb:events   see result.lua
+
+local function answer(shard, ref, fence, status, now)
+  local run, meta = leave_sweep(shard, ref, fence)
+  if not meta then return false end
+  if meta.uid ~= run.uid then  -- deleted and made anew meanwhile: what was found belongs to the old one
+    rearm_lost(shard, ref, run, now, '')
+    return false
+  end
+  write_status(shard, ref, status)
+  arm(shard, meta.cluster, ref, interval(meta, now))
+  return true
+end
+
+verb('answer', function(args)
+  local shard, fence = args[1], args[2]
+  local now, answered, i = now_ms(), 0, 3
+  while i <= #args do
+    local last = i + 2 + tonumber(args[i + 2])
+    if answer(shard, args[i], fence, args[i + 1], now) then
+      emit(args, i + 3, last)
+      answered = answered + 1
+    end
+    i = last + 1
+  end
+  if answered > 0 then nudge_reporter() end
+  return answered
+end)

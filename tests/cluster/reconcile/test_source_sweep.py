@@ -1,0 +1,225 @@
+"""Sweeps of GitRepositories: one look for all that may share it, and a run for each that must tell something."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from fleetbeat.artifacts import store as artifact_store
+from fleetbeat.kube.client import KubeClient
+from fleetbeat.reconcile import gitartifact, sourcesweep
+from fleetbeat.reconcile.context import Context
+from tests.support.sources import Sources
+from tools.gitrepo import GitRepo
+from tools.gitserver import Access, GitServer
+
+pytestmark = pytest.mark.cluster
+
+FILES = {"app.yaml": "a: 1\n"}
+
+
+@pytest.fixture
+def sources(ctx: Context, client: KubeClient, namespace: str) -> Sources:
+    """No GitRepository yet."""
+    return Sources(ctx, client, namespace)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[GitServer]:
+    """A Git server of this test's own."""
+    with GitServer(tmp_path / "git") as made:
+        yield made
+
+
+@pytest.fixture
+def repo(server: GitServer) -> GitRepo:
+    """A repository with branches main and stable, and the tag 1.0.0."""
+    made = server.create(f"r-{uuid.uuid4().hex[:8]}")
+    made.commit(FILES, "first")
+    made.commit(FILES, "first", "stable")
+    made.tag("1.0.0")
+    return made
+
+
+def test_one_look_serves_all_that_are_unchanged(sources: Sources, server: GitServer, repo: GitRepo) -> None:
+    """Branches, tags and fixed commits of one URL cost one listing together, and nothing is written."""
+    targets = ({"branch": "main"}, {"branch": "stable"}, {"semver": ">=1"}, {"tag": "1.0.0"}, {"commit": repo.head()})
+    for number, ref in enumerate(targets):
+        sources.put(f"s{number}", repo.url, ref=ref)
+    sources.run()
+    before, statuses = server.counts(), [sources.status(name) for name in sources.objects]
+    polled = sources.sweep()
+    assert (polled.unchanged, polled.asked, polled.poked) == (len(targets), 1, ())
+    assert server.counts() - before == {"info/refs": 1, "ls-refs": 1}
+    assert [sources.status(name) for name in sources.objects] == statuses
+    assert sources.sweep().unchanged == len(targets)
+
+
+def test_a_moved_branch_pokes_those_that_follow_it(sources: Sources, repo: GitRepo) -> None:
+    """The others stay settled."""
+    for name, branch in (("a", "main"), ("b", "stable"), ("c", "stable")):
+        sources.put(name, repo.url, ref={"branch": branch})
+    sources.run()
+    head = repo.commit({"app.yaml": "a: 2\n"}, "second", "stable")
+    polled = sources.sweep()
+    assert (polled.unchanged, sorted(polled.poked)) == (1, [sources.ref("b"), sources.ref("c")])
+    assert sources.run() == dict.fromkeys("bc", f"the server has stable@sha1:{head}")
+    assert [sources.revision(name) for name in "bc"] == [f"stable@sha1:{head}"] * 2
+
+
+def test_all_that_changed_fetch_one_pack(sources: Sources, server: GitServer, repo: GitRepo) -> None:
+    """Each still asks for itself and stores its own copy."""
+    for number in range(4):
+        sources.put(f"s{number}", repo.url)
+    sources.run()
+    assert server.counts()["fetch"] == 1
+    assert server.counts()["ls-refs"] == 4
+    assert len({tuple(sources.stored(name)) for name in sources.objects}) == 1
+    assert len(sources.stored("s0")) == 1
+
+
+def test_accounts_are_asked_separately(sources: Sources, server: GitServer, repo: GitRepo) -> None:
+    """Equal credentials share a look; a wrong password never meets the answer of a right one."""
+    server.access = Access(basic=("fleet", "right"))
+    for name in ("a", "b", "c"):
+        sources.secret(name, username="fleet", password="right")
+        sources.put(name, repo.url, secretRef={"name": name})
+    sources.run()
+    assert sources.sweep().asked == 1
+    sources.secret("c", username="fleet", password="wrong")
+    before = server.counts()
+    polled = sources.sweep()
+    assert (polled.unchanged, polled.asked, polled.poked) == (2, 2, (sources.ref("c"),))
+    assert (server.counts() - before)["ls-refs"] == 1
+    assert list(sources.run()) == ["c"]
+    assert sources.ready("c")["reason"] == "AuthenticationFailed"
+
+
+def test_without_its_secret_a_source_is_not_swept(sources: Sources, server: GitServer, repo: GitRepo) -> None:
+    """The public repository would have answered, but the spec asks for an account."""
+    sources.secret("a", username="fleet", password="any")
+    sources.put("a", repo.url, secretRef={"name": "a"})
+    sources.put("b", repo.url)
+    sources.run()
+    sources.client.delete(f"/api/v1/namespaces/{sources.namespace}/secrets/a")
+    assert sources.sweep().poked == (sources.ref("a"),)
+    assert list(sources.run()) == ["a"]
+    assert "Secret" in sources.ready("a")["message"]
+
+
+def test_each_source_of_a_dead_server_says_so(sources: Sources, server: GitServer, repo: GitRepo) -> None:
+    """The sweep writes no status; the runs that follow it do, and keep the artifact."""
+    for name in ("a", "b"):
+        sources.put(name, repo.url)
+    sources.run()
+    server.stop()
+    assert sorted(sources.sweep().poked) == [sources.ref("a"), sources.ref("b")]
+    assert sources.ready("a")["status"] == "True"
+    why = sources.run()
+    assert all(reason.startswith("asked together: ") for reason in why.values())
+    for name in ("a", "b"):
+        assert (sources.ready(name)["status"], sources.ready(name)["reason"]) == ("False", "GitOperationFailed")
+        assert sources.revision(name) == f"main@sha1:{repo.head()}"
+
+
+def test_a_slow_server_delays_nobody_else(
+    sources: Sources, server: GitServer, repo: GitRepo, git_server: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given up after a while, and what the others said is settled by then."""
+    monkeypatch.setattr(sourcesweep, "SERVER_SECONDS", 0.5)
+    quick = git_server.create(f"r-{uuid.uuid4().hex[:8]}")
+    quick.commit(FILES)
+    sources.put("quick", quick.url)
+    sources.put("slow", repo.url)
+    sources.run()
+    server.faults.delay = 3
+    begun = monotonic()
+    polled = sources.sweep()
+    assert (polled.unchanged, polled.poked) == (1, (sources.ref("slow"),))
+    assert monotonic() - begun < 3
+
+
+def _no_record(sources: Sources) -> None:
+    sources.state.command("HDEL", "fb:artifacts", sources.ref("a"))
+
+
+def _no_memo(sources: Sources) -> None:
+    sources.memo("a")
+
+
+def _long_ago(sources: Sources) -> None:
+    sources.memo("a", checked=1.0)
+
+
+@pytest.mark.parametrize("lose", [_no_record, _no_memo, _long_ago])
+def test_what_a_sweep_cannot_vouch_for_gets_a_run(
+    sources: Sources, repo: GitRepo, lose: Callable[[Sources], None]
+) -> None:
+    """A record or memo that is gone, or an artifact not looked for in a long time: the run mends it."""
+    for name in ("a", "b"):
+        sources.put(name, repo.url)
+    sources.run()
+    lose(sources)
+    assert sources.sweep().poked == (sources.ref("a"),)
+    assert list(sources.run()) == ["a"]
+    assert sources.state.artifact(sources.ref("a")) is not None
+    assert sources.sweep().unchanged == 2
+
+
+def test_an_object_that_is_gone_is_stored_again(sources: Sources, repo: GitRepo) -> None:
+    """The check that a sweep leaves to the source's own run finds it."""
+    sources.put("a", repo.url)
+    sources.run()
+    (digest,) = sources.stored("a")
+    source = artifact_store.Source("GitRepository", sources.namespace, "a", "uid-a")
+    sources.ctx.store.delete_all(source)
+    sources.memo("a", checked=1.0)
+    sources.sweep()
+    sources.run()
+    assert sources.stored("a") == [digest]
+    assert sources.ready("a")["status"] == "True"
+
+
+def test_a_request_is_acknowledged_by_a_run(sources: Sources, repo: GitRepo) -> None:
+    """A sweep writes no status, so it never serves one; the next interval is swept again."""
+    sources.put("a", repo.url)
+    sources.run()
+    token = sources.request("a")
+    assert sources.run() == {"a": "requested"}
+    assert sources.status("a")["lastHandledReconcileAt"] == token
+    assert sources.sweep().unchanged == 1
+
+
+def test_old_artifacts_go_when_nobody_reads_them(
+    sources: Sources, repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two are kept; the third and older ones go at a poll some time after the last new one."""
+    for module in (artifact_store, gitartifact):
+        monkeypatch.setattr(module, "YOUNG_SECONDS", -3600.0)
+    sources.put("a", repo.url)
+    sources.run()
+    for number in range(2, 5):
+        repo.commit({"app.yaml": f"a: {number}\n"})
+        assert len(sources.sweep().poked) == 1
+        sources.run()
+    assert len(sources.stored("a")) == 2
+    assert sources.sweep().unchanged == 1
+
+
+def test_artifacts_of_a_minute_ago_stay(sources: Sources, repo: GitRepo) -> None:
+    """Consumers may have been told of them; they go after that minute, by a run of their own."""
+    sources.put("a", repo.url)
+    sources.run()
+    for number in range(2, 5):
+        repo.commit({"app.yaml": f"a: {number}\n"})
+        sources.sweep()
+        sources.run()
+    assert len(sources.stored("a")) == 4
+    assert sources.sweep().unchanged == 1
+    sources.memo("a", made=1.0)
+    assert sources.sweep().poked == (sources.ref("a"),)
+    assert sources.run() == {"a": "old artifacts are removed"}

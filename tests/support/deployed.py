@@ -1,0 +1,139 @@
+"""Runs and sweeps of Kustomizations in the test's process; the test plays registrar, source and beat."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from itertools import count
+from typing import Any
+
+from fleetbeat.api.kinds import KINDS
+from fleetbeat.api.meta import REQUESTED_AT
+from fleetbeat.artifacts.archive import Entry, write_archive
+from fleetbeat.artifacts.store import Source
+from fleetbeat.hub.records import record_of
+from fleetbeat.kube.client import KubeClient
+from fleetbeat.reconcile import kustomization
+from fleetbeat.reconcile.context import Context
+from fleetbeat.reconcile.run import execute
+from fleetbeat.reconcile.sweep import Swept, sweep
+from fleetbeat.state import REGISTRAR, Claimed, Run, State, Sweep
+from fleetbeat.state.shards import shard_of
+from tests.support.wait import until
+
+HUB_SHARD = shard_of("Kustomization", "hub")
+
+
+class Deployed:
+    """Kustomizations of one source on the hub, whose clock is the test."""
+
+    def __init__(self, ctx: Context, client: KubeClient, namespace: str) -> None:
+        self.ctx, self.client, self.namespace = ctx, client, namespace
+        self.state: State = ctx.state
+        self._versions = count(10)
+        self._objects: dict[str, dict[str, Any]] = {}
+        fence = self.state.acquire(REGISTRAR, "test", 600)
+        assert fence is not None
+        self._fence = fence
+        self.state.begin_epoch(fence)
+        self.state.commit_epoch(fence)
+
+    def ref(self, name: str) -> str:
+        """The ref of a Kustomization."""
+        return f"Kustomization/{self.namespace}/{name}"
+
+    def publish(self, revision: str, files: Mapping[str, str]) -> None:
+        """The source has a new artifact; nobody is told."""
+        source = Source("GitRepository", self.namespace, "repo", "uid-repo")
+        entries = [Entry(path, text.encode().strip) for path, text in files.items()]
+        with closing(write_archive(entries, io.BytesIO())) as archive:
+            filename = f"{revision}.tar.gz"
+            self.ctx.store.put(source, filename, archive.file, archive.digest, archive.size)
+            record = {
+                "revision": revision,
+                "digest": archive.digest,
+                "key": self.ctx.store.key(source, filename, archive.digest),
+                "fence": next(self._versions),
+                "uid": "uid-repo",
+            }
+        self.state.publish_artifact(f"GitRepository/{self.namespace}/repo", json.dumps(record).encode())
+
+    def put(self, name: str, **spec: Any) -> None:
+        """A Kustomization of path `./<name>` as the registrar sees it; `spec` overrides its fields."""
+        base = {"interval": "1h", "prune": True, "path": f"./{name}"}
+        source = {"sourceRef": {"kind": "GitRepository", "name": "repo"}}
+        meta = {"name": name, "namespace": self.namespace, "uid": f"uid-{name}", "generation": 1, "annotations": {}}
+        self._objects[name] = {"metadata": meta, "spec": {**base, **source, **spec}}
+        self._register(name)
+
+    def edit(self, name: str, **spec: Any) -> None:
+        """A new generation."""
+        obj = self._objects[name]
+        obj["metadata"]["generation"] += 1
+        obj["spec"] |= spec
+        self._register(name)
+
+    def request(self, *names: str) -> str:
+        """What `flux reconcile` does, to each; returns the token."""
+        token = f"token-{next(self._versions)}"
+        for name in names:
+            self._objects[name]["metadata"]["annotations"][REQUESTED_AT] = token
+            self._register(name)
+        return token
+
+    def _register(self, name: str) -> None:
+        obj = self._objects[name]
+        obj["metadata"]["resourceVersion"] = str(next(self._versions))
+        self.state.register([record_of(KINDS["Kustomization"], obj)], self._fence)
+
+    def claim(self) -> Claimed:
+        """What beat would publish now."""
+        return self.state.claim(HUB_SHARD)
+
+    def sweep(self) -> Swept:
+        """Claim one sweep, and nothing else, and carry it out."""
+        claimed = self.claim()
+        assert claimed.runs == []
+        (found,) = claimed.sweeps
+        return self.look(found)
+
+    def look(self, found: Sweep) -> Swept:
+        """Carry a sweep out."""
+        return sweep(self.ctx, HUB_SHARD, found.cluster, found.fence, found.refs, found.why)
+
+    def run(self, run: Run) -> None:
+        """Carry a run out."""
+        execute(self.ctx, kustomization.PIPELINE, HUB_SHARD, run.ref, run.fence)
+
+    def settle(self) -> None:
+        """Run what is due until everything is Ready, and let nobody remember how."""
+
+        def ready() -> bool:
+            for run in self.claim().runs:
+                self.run(run)
+            return all(self.condition(name)["status"] == "True" for name in self._objects)
+
+        until(ready, message="all are Ready")
+        self.forget()
+
+    def forget(self) -> None:
+        """The reporter and notifications are through with everything."""
+        self.state.ack((c.shard, c.ref, c.seq) for c in self.state.changed(1000))
+        self.state.command("DEL", "fb:events")
+
+    def status(self, name: str) -> dict[str, Any]:
+        """As last finished or answered."""
+        found = self.state.look(self.ref(name))
+        assert found is not None
+        return dict(json.loads(found.status or b"{}"))
+
+    def condition(self, name: str, kind: str = "Ready") -> dict[str, Any]:
+        """A condition; with an Unknown status when it is not there."""
+        conditions = self.status(name).get("conditions") or []
+        return next((c for c in conditions if c["type"] == kind), {"status": "Unknown"})
+
+    def events(self) -> list[dict[str, Any]]:
+        """Since `forget`."""
+        return [json.loads(event.data) for event in self.state.events_after(limit=1000)]
