@@ -30,6 +30,7 @@ from celery import Celery
 
 from beat.scheduler import FleetScheduler
 from fleetbeat.state import Record, State, shards
+from workers import transport
 from workers.embedded.valkey import EmbeddedValkey
 
 CLUSTERS = 1000
@@ -38,6 +39,7 @@ ROUTES = {"GitRepository": "source.git.fetch", "Kustomization": "apply.kustomiza
 
 def make_app(url: str, lane_cap: int) -> Celery:
     """The application with only what beat needs."""
+    transport.install()
     app = Celery("bench", broker=url)
     app.conf.update(
         task_ignore_result=True,
@@ -45,6 +47,7 @@ def make_app(url: str, lane_cap: int) -> Celery:
         broker_transport_options={"priority_steps": [0], "socket_timeout": 30},
         fleetbeat_redis_url=url,
         fleetbeat_routes=ROUTES,
+        fleetbeat_sweeps={},
         fleetbeat_lane_caps=dict.fromkeys(shards.ALL, lane_cap),
         fleetbeat_cluster_cap=lane_cap,
     )
@@ -163,11 +166,15 @@ def used_mb(client: redis.Redis) -> float:
 
 
 @contextmanager
-def beating(url: str, lane_cap: int) -> Iterator[psutil.Process]:
-    """Beat in a process of its own."""
+def beating(url: str, lane_cap: int, client: redis.Redis) -> Iterator[psutil.Process]:
+    """Beat in a process of its own, at work or waiting for it."""
     beat = multiprocessing.get_context("spawn").Process(target=run_beat, args=(url, lane_cap), daemon=True)
     beat.start()
     try:
+        while not client.info("clients")["blocked_clients"] and not sum(lengths(client).values()):
+            if not beat.is_alive():
+                raise SystemExit("beat does not start")
+            time.sleep(0.05)
         yield psutil.Process(beat.pid)
     finally:
         beat.kill()
@@ -187,8 +194,6 @@ def cpu(process: psutil.Process) -> float:
 
 def storm(client: redis.Redis, count: int, beat: psutil.Process) -> None:
     """Take messages away until there was one for each ref."""
-    while not sum(lengths(client).values()):
-        time.sleep(0.005)
     begun, used, taken = time.monotonic(), cpu(beat), 0
     while taken < count:
         for shard, length in lengths(client).items():
@@ -260,15 +265,13 @@ def measure(server: EmbeddedValkey, count: int, interval: float, seconds: float)
     fill(state, client, count, every_ms)
     print(f"filled in {time.monotonic() - begun:.0f} s")
     print(f"memory: {used_mb(client) - empty:.0f} MB in Redis for {count:,} refs")
-    with beating(server.url, count):
-        while not client.info("clients")["blocked_clients"]:
-            time.sleep(0.1)
+    with beating(server.url, count, client):
         wake_up(state, client)
     state.poke((record.ref for record in records(count, every_ms)), "new revision", urgent=True)
-    with beating(server.url, count) as beat:
+    with beating(server.url, count, client) as beat:
         storm(client, count, beat)
     finish_all(state, client, every_ms)
-    with beating(server.url, count) as beat:
+    with beating(server.url, count, client) as beat:
         time.sleep(5)  # what became due before it started
         steady(client, seconds, beat, psutil.Process(server.pid))
 

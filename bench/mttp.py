@@ -143,7 +143,7 @@ class Bench:
                 raise SystemExit(
                     "not done in time:\n" + "\n".join(m.server.tail() for m in self.stack.members.values())
                 )
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def measure(self, phase: str, work: Callable[[], None]) -> None:
         """Run a phase and note its cost."""

@@ -14,6 +14,7 @@ from beat.scheduler import FleetScheduler
 from fleetbeat.settings import Settings
 from fleetbeat.state.shards import SOURCE
 from tasks.routes import ROUTES, SWEEPS
+from workers import transport
 from workers.logs import configure
 
 BROKER_PREFIX = "fb:celery:"
@@ -21,6 +22,7 @@ BROKER_PREFIX = "fb:celery:"
 
 def make_app(settings: Settings) -> Celery:
     """The application of one process."""
+    transport.install()
     app = Celery("fleetbeat", broker=settings.redis_url)
     app.conf.update(
         task_ignore_result=True,  # the outcome goes to the registry; Flower reads events
@@ -41,6 +43,7 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_max_retries=None,
         broker_transport_options={
             "global_keyprefix": BROKER_PREFIX,
+            "ack_emulation": False,  # as above: nobody restores a message, so nobody keeps a copy of it
             "priority_steps": [0],  # one list per queue: urgency is decided before a message is sent
             "socket_timeout": 30,
             "socket_connect_timeout": 5,

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fleetbeat.api.kinds import Kind
-from fleetbeat.kube.client import JSON_PATCH, KubeClient
+from fleetbeat.kube.client import JSON_PATCH, PARTIAL, KubeClient
 from fleetbeat.kube.errors import Conflict, KubeError, NotFound
 
 log = logging.getLogger(__name__)
@@ -77,4 +77,4 @@ class Finalizers:
             {"op": "add", "path": "/metadata/finalizers", "value": [*(meta.get("finalizers") or ()), kind.finalizer]},
         ]
         path = kind.path(meta["namespace"], meta["name"])
-        self._client.patch(path, patch, JSON_PATCH, {"fieldManager": f"gotk-{kind.controller}"})
+        self._client.patch(path, patch, JSON_PATCH, {"fieldManager": f"gotk-{kind.controller}"}, PARTIAL)

@@ -13,7 +13,7 @@ import msgspec
 
 from fleetbeat.api.kinds import Kind
 from fleetbeat.api.refs import Ref
-from fleetbeat.kube.client import JSON_PATCH, KubeClient
+from fleetbeat.kube.client import JSON_PATCH, PARTIAL, KubeClient
 from fleetbeat.kube.errors import Conflict, Invalid, NotFound
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class StatusWriter:
         ]
         path = kind.path(ref.namespace, ref.name, "status")
         try:
-            self.client.patch(path, patch, JSON_PATCH, {"fieldManager": f"gotk-{kind.controller}"})
+            self.client.patch(path, patch, JSON_PATCH, {"fieldManager": f"gotk-{kind.controller}"}, PARTIAL)
         except NotFound:
             return False
         except Invalid as error:
@@ -91,7 +91,7 @@ class StatusWriter:
             {"op": "replace", "path": "/metadata/finalizers", "value": rest},
         ]
         self.client.patch(
-            kind.path(ref.namespace, ref.name), patch, JSON_PATCH, {"fieldManager": f"gotk-{kind.controller}"}
+            kind.path(ref.namespace, ref.name), patch, JSON_PATCH, {"fieldManager": f"gotk-{kind.controller}"}, PARTIAL
         )
 
     def _read(self, kind: Kind, ref: Ref) -> dict[str, Any] | None:

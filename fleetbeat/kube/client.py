@@ -25,6 +25,8 @@ from fleetbeat.kube.errors import KubeError, ServerError, TooManyRequests, Unrea
 from fleetbeat.kube.explain import TIMEOUT, unauthorized, unreachable
 
 JSON = "application/json"
+PARTIAL = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""Asks for metadata alone, which spares the API server the rest."""
 APPLY = "application/apply-patch+yaml"  # JSON is YAML, so bodies stay JSON
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -139,17 +141,24 @@ class KubeClient:
         """One decoded list object; the items are under `items`, without apiVersion and kind."""
         return self._json("GET", path, params, timeout=timeout)
 
-    def create(self, path: str, obj: Body, params: Params | None = None) -> dict[str, Any]:
+    def create(self, path: str, obj: Body, params: Params | None = None, accept: str | None = None) -> dict[str, Any]:
         """POST to a collection; raises Conflict when the object exists."""
-        return self._json("POST", path, params, obj)
+        return self._json("POST", path, params, obj, accept=accept)
 
-    def update(self, path: str, obj: Body, params: Params | None = None) -> dict[str, Any]:
+    def update(self, path: str, obj: Body, params: Params | None = None, accept: str | None = None) -> dict[str, Any]:
         """PUT a whole object; raises Conflict when its resourceVersion is not the live one."""
-        return self._json("PUT", path, params, obj)
+        return self._json("PUT", path, params, obj, accept=accept)
 
-    def patch(self, path: str, patch: Body, content_type: str = MERGE, params: Params | None = None) -> dict[str, Any]:
+    def patch(
+        self,
+        path: str,
+        patch: Body,
+        content_type: str = MERGE,
+        params: Params | None = None,
+        accept: str | None = None,
+    ) -> dict[str, Any]:
         """Merge patch, or JSON patch with `content_type=JSON_PATCH`."""
-        return self._json("PATCH", path, params, patch, content_type)
+        return self._json("PATCH", path, params, patch, content_type, accept=accept)
 
     def apply(
         self, path: str, obj: Body, field_manager: str, *, force: bool = True, dry_run: bool = False
@@ -179,8 +188,9 @@ class KubeClient:
         body: Body | None = None,
         content_type: str | None = None,
         timeout: float | None = None,
+        accept: str | None = None,
     ) -> dict[str, Any]:
-        answer: dict[str, Any] = orjson.loads(self.request(method, path, params, body, content_type, None, timeout))
+        answer: dict[str, Any] = orjson.loads(self.request(method, path, params, body, content_type, accept, timeout))
         return answer
 
     def _headers(self, accept: str, content_type: str | None) -> Headers:

@@ -18,7 +18,7 @@ import msgspec
 
 from fleetbeat.api.refs import ObjectId, Ref
 from fleetbeat.errors import LedgerUnreadable, LostLease
-from fleetbeat.kube.client import KubeClient
+from fleetbeat.kube.client import PARTIAL, KubeClient
 from fleetbeat.kube.errors import Conflict, Forbidden, KubeError, NotFound
 
 NAMESPACE = "fleetbeat-system"
@@ -225,8 +225,8 @@ def _write(client: KubeClient, ledger: Ledger, body: dict[str, Any]) -> dict[str
     params = {"fieldManager": "fleetbeat"}
     try:
         if ledger.exists:
-            return client.update(_path(ledger), body, params)
-        return client.create(_path(ledger, ""), body, params)
+            return client.update(_path(ledger), body, params, PARTIAL)
+        return client.create(_path(ledger, ""), body, params, PARTIAL)
     except Conflict as error:
         raise LostLease(f"another run saved the ledger of {ledger.ref}") from error
 

@@ -13,7 +13,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from fleetbeat.kube import drift, managers, marks
-from fleetbeat.kube.client import APPLY, Params, Response
+from fleetbeat.kube.client import APPLY, PARTIAL, Params, Response
 from fleetbeat.kube.desired import Desired, redact
 from fleetbeat.kube.errors import Conflict, Invalid, KubeError, NotFound
 from fleetbeat.kube.ledger import LedgerEntry
@@ -73,8 +73,9 @@ def look(
     """
     if marks.ignored(desired.metadata):
         return Looked(desired, Verdict.SKIP, live)
+    known = entry is not None and entry.digest == desired.digest
     try:
-        answer = _dry_run(target, desired, patience)
+        answer = _dry_run(target, desired, patience, None if known else PARTIAL)
     except KubeError as error:
         if error.status in (0, 401):
             raise  # no object's fault
@@ -85,7 +86,6 @@ def look(
     wanted = answer.json()
     if marks.ignored(wanted["metadata"]) or marks.once(desired.metadata):
         return Looked(desired, Verdict.SKIP, live or _metadata(target, desired))
-    known = entry is not None and entry.digest == desired.digest
     return _compare(target, desired, wanted, live, options) if known else _change(desired, wanted, options)
 
 
@@ -126,7 +126,7 @@ def _same_moment(
     for _ in range(_TRIES):
         if wanted["metadata"].get("resourceVersion") == there["metadata"]["resourceVersion"]:
             break
-        wanted = _dry_run(target, desired, 0.0).json()
+        wanted = _dry_run(target, desired).json()
         there = target.writer.get(desired.path)
     return there, wanted
 
@@ -146,12 +146,13 @@ def _metadata(target: Target, desired: Desired) -> Live | None:
     return get_metadata(target.client, desired.resource, desired.id.namespace, desired.id.name)
 
 
-def _dry_run(target: Target, desired: Desired, patience: float) -> Response:
+def _dry_run(target: Target, desired: Desired, patience: float = 0.0, accept: str | None = None) -> Response:
+    """The object as it would be after an apply; `accept` PARTIAL where only its metadata is of interest."""
     deadline = monotonic() + patience
     pause = 0.05
     while True:
         try:
-            return target.writer.send("PATCH", desired.path, DRY_RUN, desired.body, APPLY)
+            return target.writer.send("PATCH", desired.path, DRY_RUN, desired.body, APPLY, accept)
         except NotFound as error:
             if monotonic() > deadline or "namespaces" in error.message:
                 raise

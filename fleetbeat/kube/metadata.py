@@ -14,7 +14,7 @@ import msgspec
 
 from fleetbeat.api.refs import ObjectId
 from fleetbeat.kube import pool
-from fleetbeat.kube.client import KubeClient
+from fleetbeat.kube.client import PARTIAL, KubeClient
 from fleetbeat.kube.discovery import Resource
 from fleetbeat.kube.errors import NoMatch, NotFound
 from fleetbeat.kube.fingerprint import ManagedFields, fingerprint
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from fleetbeat.kube.ledger import LedgerEntry
     from fleetbeat.kube.target import Target
 
-ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 ACCEPT_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 PAGE = 5000
 """Objects per answer: bounds the memory of one LIST at about 7 MB."""
@@ -116,7 +115,7 @@ def list_metadata(target: Target, resource: Resource, selector: str = "", namesp
 def get_metadata(client: KubeClient, resource: Resource, namespace: str, name: str) -> Live | None:
     """One object, None when it does not exist. Raises KubeError."""
     try:
-        body = client.request("GET", resource.path(namespace, name), accept=ACCEPT)
+        body = client.request("GET", resource.path(namespace, name), accept=PARTIAL)
     except NotFound:
         return None
     return Live.of(decode_partial(body).metadata)

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from fleetbeat.kube.client import PARTIAL
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import Gone, KubeError, Unreachable, from_response
 from fleetbeat.kube.explain import unauthorized, unreachable
-from fleetbeat.kube.metadata import ACCEPT, ACCEPT_LIST
+from fleetbeat.kube.metadata import ACCEPT_LIST
 from fleetbeat.kube.wire import decode_objects, decode_partials, event_object, event_partial
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class Watch:
             "resourceVersion": self._version,
             "timeoutSeconds": str(int(seconds)),
         }
-        accept = ACCEPT if self.metadata_only else "application/json"
+        accept = PARTIAL if self.metadata_only else "application/json"
         decode = event_partial if self.metadata_only else event_object
         async for line in self._lines(params, accept, seconds + CONNECT):
             kind, obj, version = decode(line)

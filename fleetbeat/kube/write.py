@@ -10,12 +10,12 @@ from time import monotonic, sleep
 
 from fleetbeat.errors import ReconciliationFailed
 from fleetbeat.kube import managers, marks
-from fleetbeat.kube.client import APPLY, JSON_PATCH
+from fleetbeat.kube.client import APPLY, JSON_PATCH, PARTIAL
 from fleetbeat.kube.desired import Desired
 from fleetbeat.kube.errors import Conflict, KubeError, NotFound
 from fleetbeat.kube.ledger import LedgerEntry
 from fleetbeat.kube.look import PARAMS, Looked, Verdict, describe
-from fleetbeat.kube.metadata import ACCEPT, Live, ObjectMeta, decode_partial, get_metadata
+from fleetbeat.kube.metadata import Live, ObjectMeta, decode_partial, get_metadata
 from fleetbeat.kube.options import ApplyOptions
 from fleetbeat.kube.target import Target
 
@@ -85,7 +85,7 @@ def _settle(target: Target, looked: Looked, options: ApplyOptions) -> tuple[bool
 
 def _apply(target: Target, desired: Desired, options: ApplyOptions) -> tuple[bool, ObjectMeta]:
     options.guard()
-    answer = target.writer.send("PATCH", desired.path, PARAMS, desired.body, APPLY, ACCEPT)
+    answer = target.writer.send("PATCH", desired.path, PARAMS, desired.body, APPLY, PARTIAL)
     return answer.status == 201, decode_partial(answer.body).metadata
 
 
@@ -97,7 +97,7 @@ def _take_over(target: Target, desired: Desired, options: ApplyOptions) -> None:
             if patch is None:
                 return
             options.guard()
-            target.writer.patch(desired.path, patch, JSON_PATCH, {"fieldManager": marks.MANAGER})
+            target.writer.patch(desired.path, patch, JSON_PATCH, {"fieldManager": marks.MANAGER}, PARTIAL)
             return
         except NotFound:
             return  # the apply that follows creates it

@@ -12,6 +12,7 @@
 local FIELDS = 13
 local SPREAD = 10         -- ms between two first runs of a new epoch
 local HEAD_START = 20000  -- ms that sources get before the consumers of a new epoch
+local PATIENCE = 3000     -- ms that a new consumer waits for the first artifact of a source that is about to run
 
 -- resourceVersions are counters as text, longer than a double is exact.
 local function older(a, b) return #a < #b or #a == #b and a < b end
@@ -121,6 +122,14 @@ local function arm_spread(new, now)
   arm(shard, meta.cluster, new.ref, at)
 end
 
+-- Whether the source that a new consumer names first is about to publish, which pokes the consumer.
+local function source_at_work(new)
+  local source = applies(new.shard) and new.targets:match('^%S+')
+  local shard = source and redis.call('HGET', 'fb:shard', source)
+  if not shard or redis.call('HEXISTS', 'fb:artifacts', source) == 1 or not runnable(meta_of(shard, source)) then return false end
+  return run_of(shard, source) ~= nil or redis.call('HEXISTS', key(shard, 'why'), source) == 1
+end
+
 -- Take one record; returns whether it said something new, was poked, was refused.
 local function register(new, now, building)
   local ref, meta = new.ref, new.meta
@@ -146,7 +155,8 @@ local function register(new, now, building)
     return 1, 1, 0
   end
   if not why then return 0, 0, 0 end
-  return 1, poke_one(ref, why, true, floor, now), 0
+  local at = why == 'created' and source_at_work(new) and math.max(floor, now + PATIENCE) or floor
+  return 1, poke_one(ref, why, true, at, now), 0
 end
 
 local function allowed(fence)
