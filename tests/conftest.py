@@ -5,6 +5,7 @@ Session fixtures are shared, so a test that stops one starts it again; function 
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ from workers.embedded.valkey import EmbeddedValkey
 if TYPE_CHECKING:
     from tools.clusters import Cluster
     from tools.gitserver import GitServer
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job ignores it, and so would the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

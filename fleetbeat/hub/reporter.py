@@ -33,7 +33,7 @@ WRITERS = 8
 EVENT_WRITERS = 4
 REQUEST_SECONDS = 4.0
 """Timeout of one write; less than what `Tenure.safe` leaves."""
-BLOCK_MS = 500
+BLOCK_MS = 2000
 """How long one look at the changes waits for one."""
 BATCH = 500
 REREAD_SECONDS = 2.0

@@ -96,7 +96,7 @@ def test_a_stopped_s3_is_told_on_source_and_consumer_and_heals_by_itself(fleet: 
     fleet.stack.s3.stop()
     try:
         shutil.rmtree(fleet.stack.directory / "roles" / "apply" / "cache")
-        fleet.request("Kustomization", "app-edge")
+        fleet.change("Kustomization", "app-edge", timeout="91s")
         message = fleet.wait_failed("Kustomization", "app-edge", BROKEN, RECOVERY)["message"]
         assert "reading" in message
         head = fleet.push(repo, "app", {"keep.yaml": config_map("keep", n="after S3")})
@@ -114,7 +114,7 @@ def test_a_consumer_whose_artifact_could_not_be_read_heals_by_itself(fleet: Flee
     fleet.stack.s3.stop()
     try:
         shutil.rmtree(fleet.stack.directory / "roles" / "apply" / "cache")
-        fleet.request("Kustomization", "app-hub")
+        fleet.change("Kustomization", "app-hub", timeout="91s")
         fleet.wait_failed("Kustomization", "app-hub", BROKEN, RECOVERY)
     finally:
         fleet.stack.s3.start()

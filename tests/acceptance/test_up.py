@@ -40,11 +40,12 @@ def test_up_installs_follows_the_repository_and_ends_cleanly(tmp_path: Path) -> 
             )
             assert process.poll() is None, (tmp_path / "up.log").read_text()
             until(lambda: _answers(f"http://127.0.0.1:{flower}/"), timeout=60, message="Flower")
+            told = (tmp_path / "up.log").read_text
+            until(lambda: "apply.kustomization" in told(), timeout=60, message="the run in the log")
         finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0, (tmp_path / "up.log").read_text()
     text = (tmp_path / "up.log").read_text()
-    assert "apply.kustomization" in text
     assert "Traceback" not in text
 
 

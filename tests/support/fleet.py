@@ -95,6 +95,11 @@ class Fleet:
         """Ask for a deletion; the finalizer may hold it."""
         self.hub.api("DELETE", KINDS[kind].path(NAMESPACE, name))
 
+    def change(self, kind: str, name: str, **spec: Any) -> None:
+        """Change fields of its spec, which takes a whole run."""
+        path = KINDS[kind].path(NAMESPACE, name)
+        self.hub.api("PATCH", path, {"spec": spec}, content_type="application/merge-patch+json")
+
     def request(self, kind: str, name: str, token: str | None = None) -> str:
         """What `flux reconcile` does: ask for a run now; returns the token."""
         token = token or str(time.time_ns())

@@ -82,8 +82,15 @@ def applied(managed: Managed, sample: Sample) -> Object:
     obj = sample.make(managed.namespace)
     managed.one(obj)
     if obj["kind"] == "Deployment":
-        until(lambda: "deployment.kubernetes.io/revision" in (managed.live(obj)["metadata"].get("annotations") or {}))
+        seen_by_its_controller(managed, obj)
     return obj
+
+
+def seen_by_its_controller(managed: Managed, deployment: Object) -> None:
+    """Wait for the annotation that a Deployment's controller adds."""
+    until(
+        lambda: "deployment.kubernetes.io/revision" in (managed.live(deployment)["metadata"].get("annotations") or {})
+    )
 
 
 def merged(obj: Mapping[str, Any], patch: Mapping[str, Any]) -> Object:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.foreign import SAMPLES, Sample, applied, is_quiet, merged, on_command_line
+from tests.support.foreign import SAMPLES, Sample, applied, is_quiet, merged, on_command_line, seen_by_its_controller
 from tests.support.managed import Managed, Object, content, differs
 
 pytestmark = pytest.mark.cluster
@@ -51,6 +51,7 @@ def test_scale_of_an_unstated_count_is_left_alone(managed: Managed) -> None:
     obj = SAMPLES["Deployment"].make(managed.namespace)
     del obj["spec"]["replicas"]
     managed.one(obj)
+    seen_by_its_controller(managed, obj)
     managed.kubectl("scale", on_command_line(obj), "--replicas=3")
     assert managed.one(obj).action == "unchanged"
     assert managed.live(obj)["spec"]["replicas"] == 3
