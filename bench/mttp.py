@@ -139,7 +139,7 @@ class Bench:
     def until(self, done: Callable[[], bool], timeout: float = 900) -> None:
         deadline = time.monotonic() + timeout
         while not done():
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or any(m.server.exit_code is not None for m in self.stack.members.values()):
                 raise SystemExit(
                     "not done in time:\n" + "\n".join(m.server.tail() for m in self.stack.members.values())
                 )

@@ -3,8 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path"
 	"regexp"
 	"strings"
+
+	"sigs.k8s.io/kustomize/api/konfig"
 )
 
 // maxMessage is the longest text of an error, in bytes; it ends up in a condition.
@@ -37,7 +40,7 @@ func explain(view *View, dir string, err error) error {
 	if view.escaped != "" {
 		message = fmt.Sprintf("a path leads to %s, outside of the source; use paths inside of it: %s", view.escaped, message)
 	}
-	return &Fault{Code: CodeBuild, Message: shorten(fmt.Sprintf("kustomize build of %s: %s", place(dir), message))}
+	return &Fault{Code: CodeBuild, Message: shorten(fmt.Sprintf("kustomize build of %s: %s", place(view.tree, dir), message))}
 }
 
 func tidy(message string) string {
@@ -50,7 +53,14 @@ func tidy(message string) string {
 	return strings.ReplaceAll(message, root, "the root")
 }
 
-func place(dir string) string {
+// place names what was built: the directory's own kustomization file, else the directory, whose file was generated.
+func place(tree *Tree, dir string) string {
+	for _, name := range konfig.RecognizedKustomizationFileNames() {
+		file := path.Join(dir, name)
+		if node, ok := tree.nodes[file]; ok && !node.dir {
+			return file
+		}
+	}
 	if dir == "." {
 		return "the root"
 	}

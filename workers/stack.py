@@ -54,6 +54,8 @@ class Stack:
         self.web_port = int(self.env.get("FLEETBEAT_WEB_PORT") or ports.reserve())
         self.flower_port = int(self.env.get("FLEETBEAT_FLOWER_PORT") or ports.reserve())
         self.members = {name: Member(name, self._server(name)) for name in self._names()}
+        self.ended: list[tuple[str, int]] = []
+        """Name and exit code of each process that ended by itself, as `tend` found it."""
 
     def _names(self) -> list[str]:
         names = []
@@ -120,11 +122,13 @@ class Stack:
     def tend(self) -> list[str]:
         """Start again what died, in its time; returns what was started. Call it every now and then."""
         started = []
-        for member in self.members.values():
+        for name, member in self.members.items():
             if member.server.pid is not None or not member.started:
                 continue
             now = monotonic()
             if member.due is None:
+                if member.server.exit_code is not None:
+                    self.ended.append((name, member.server.exit_code))
                 member.deaths = 0 if now - member.started > STEADY else member.deaths + 1
                 member.due = now + PAUSES[min(member.deaths, len(PAUSES) - 1)]
             elif now >= member.due:

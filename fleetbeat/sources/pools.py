@@ -93,9 +93,17 @@ def describe(error: HTTPError) -> str:
         case ProxyError():
             return "the proxy of this worker's environment cannot be used"
         case SSLError():
-            return f"TLS failed: {_reason(error)}; put the server's authority into the Secret's key ca.crt"
+            return f"TLS failed: {_reason(error)}{_remedy(_reason(error))}"
         case _:
             return f"the connection broke: {type(error).__name__}"
+
+
+def _remedy(reason: str) -> str:
+    if "expired" in reason:
+        return "; the server needs a new certificate"
+    if "issuer" in reason or "self-signed" in reason or "self signed" in reason:
+        return "; put the server's authority into the Secret's key ca.crt"
+    return ""
 
 
 def _reason(error: SSLError) -> str:

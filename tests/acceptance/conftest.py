@@ -30,5 +30,6 @@ def fleet(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         try:
             fleet.connect("edge")
             yield fleet
+            assert [end for end in stack.ended if end[1] < 0] == [], "a process crashed"
         finally:
             stack.stop()

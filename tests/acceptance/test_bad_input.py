@@ -43,7 +43,7 @@ def job(image: str) -> str:
 
 
 FILE = "app/kustomization.yaml"
-BUILD = "kustomize build of app"
+BUILD = f"kustomize build of {FILE}"
 
 
 def kustomize(fields: str, *says: str, **links: str) -> Mistake:

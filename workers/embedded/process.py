@@ -84,6 +84,11 @@ class Server:
         """Process id while it runs, else None."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended by itself, a signal negative; None while it runs and after `stop` or `kill`."""
+        return self._process.poll() if self._process else None
+
     def start(self) -> None:
         """Start it unless it runs; returns before it is ready."""
         if self.pid is None:

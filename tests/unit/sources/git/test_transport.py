@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -69,6 +70,14 @@ def test_an_authority_from_the_secret(encrypted: GitServer, worker: Worker) -> N
         worker.fetch(url)
     with pytest.raises(AuthenticationFailed, match=r"ca.crt of the Secret holds no PEM"):
         worker.fetch(url, credentials=HttpCredentials(ca=b"nonsense"))
+
+
+def test_an_expired_certificate(tmp_path: Path, worker: Worker) -> None:
+    """The server's to renew; no key of the Secret helps."""
+    with GitServer(tmp_path / "expired", tls=True, lifetime=timedelta(days=-1)) as server:
+        with pytest.raises(GitOperationFailed, match=r"certificate has expired; the server needs a new") as caught:
+            worker.fetch(f"{server.url}/app", credentials=HttpCredentials(ca=server.ca))
+        assert "ca.crt" not in str(caught.value)
 
 
 def test_client_certificates(tmp_path: Path, worker: Worker) -> None:
