@@ -136,10 +136,16 @@ def _merges(desired: Desired, there: Mapping[str, Any]) -> bool:
 
 
 def _same_version(target: Target, desired: Desired, live: Live | None, rv: str) -> Live | None:
-    """Metadata of exactly the version that was judged; None when the object moves too fast, and is looked at again."""
-    if live is None or live.rv != rv:
-        live = _metadata(target, desired)
-    return live if live is not None and live.rv == rv else None
+    """Metadata of the version that was judged; None when the object moves too fast, and is looked at again.
+
+    Looks before and after it with one fingerprint will do: only status moved in between, and it is not judged.
+    """
+    if live is not None and live.rv == rv:
+        return live
+    now = _metadata(target, desired)
+    if now is None:
+        return None
+    return now if now.rv == rv or (live is not None and live.fingerprint == now.fingerprint) else None
 
 
 def _metadata(target: Target, desired: Desired) -> Live | None:

@@ -5,12 +5,14 @@ The oracle is the API server's own dry run compared with the live object, writte
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
+from fleetbeat.kube import look
 from tests.support.foreign import SAMPLES, Sample, applied, is_quiet, merged, on_command_line, seen_by_its_controller
 from tests.support.managed import Managed, Object, content, differs
 
@@ -83,6 +85,26 @@ def test_innocent_touch_is_recorded_not_repaired(managed: Managed, sample: Sampl
     assert managed.metadata(obj).fingerprint == touched == managed.entry(obj).fingerprint
     assert managed.one(obj).action == "unchanged"
     assert managed.writes() == 0
+
+
+def test_status_that_never_rests_costs_no_second_look(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An innocent touch is recorded even when the status moves between any two reads of the look."""
+    obj = applied(managed, SAMPLES["Gadget"])
+    managed.update_as("some-controller", obj, {"metadata": {"annotations": {"seen": "yes"}}})
+    counts = itertools.count()
+
+    def restless(read: Callable[..., Any]) -> Callable[..., Any]:
+        def after_status(*args: Any) -> Any:
+            managed.client.patch(f"{managed.path(obj)}/status", {"status": {"replicas": next(counts)}})
+            return read(*args)
+
+        return after_status
+
+    monkeypatch.setattr(look, "_dry_run", restless(look._dry_run))
+    monkeypatch.setattr(look, "get_metadata", restless(look.get_metadata))
+    assert managed.one(obj).action == "unchanged"
+    assert next(counts) == 2
+    assert managed.entry(obj).fingerprint == managed.metadata(obj).fingerprint
 
 
 def managed_secret(obj: Object) -> Object:
