@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 YOUNG_SECONDS = 60.0
 """Nothing younger is collected: a consumer may have been told of it a moment ago."""
 NEWEST_KEPT = 2
+LATEST = ("latest.tar.gz", "latest.tgz", "index.yaml")
+"""File names of stable links (`status.url`)."""
 _CHUNK = 1024 * 1024
 
 
@@ -128,12 +130,15 @@ class ArtifactStore:
         return self._list(self._folder(source))
 
     def find(self, path: str) -> Stored | None:
-        """The newest object behind a public path `<kind>/<namespace>/<name>/<file>`, whatever its uid and digest."""
+        """The newest object behind a public path `<kind>/<namespace>/<name>/<file>`, whatever its uid and digest.
+
+        A file of `LATEST` means the newest of all.
+        """
         folder, _, filename = path.rpartition("/")
         if folder.count("/") != 2 or not all(folder.split("/")):
             return None
         found = self._list(f"{self.settings.prefix}{folder}/")
-        return next((stored for stored in found if stored.filename == filename), None)
+        return next((stored for stored in found if filename in LATEST or stored.filename == filename), None)
 
     def collect(self, source: Source, keep: Collection[str] = (), *, now: datetime | None = None) -> list[str]:
         """Delete what retention no longer protects; returns the deleted keys.

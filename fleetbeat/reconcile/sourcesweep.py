@@ -27,8 +27,8 @@ from fleetbeat.api.source import GitRepositorySpec, GitRepositoryStatus
 from fleetbeat.artifacts.store import Source
 from fleetbeat.errors import FleetbeatError
 from fleetbeat.reconcile.context import Context
-from fleetbeat.reconcile.gitartifact import Memo, record_of, stored_artifact
 from fleetbeat.reconcile.gitrepository import account_of
+from fleetbeat.reconcile.sourceartifact import Memo, record_of, stored_artifact
 from fleetbeat.reconcile.targets import HubReader
 from fleetbeat.sources.credentials import ANONYMOUS, HttpCredentials
 from fleetbeat.sources.git import Deadline, Observed

@@ -11,7 +11,7 @@ import pytest
 
 from fleetbeat.artifacts import store as artifact_store
 from fleetbeat.kube.client import KubeClient
-from fleetbeat.reconcile import gitartifact, sourcesweep
+from fleetbeat.reconcile import sourceartifact, sourcesweep
 from fleetbeat.reconcile.context import Context
 from tests.support.sources import Sources
 from tools.gitrepo import GitRepo
@@ -198,7 +198,7 @@ def test_old_artifacts_go_when_nobody_reads_them(
     sources: Sources, repo: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two are kept; the third and older ones go at a poll some time after the last new one."""
-    for module in (artifact_store, gitartifact):
+    for module in (artifact_store, sourceartifact):
         monkeypatch.setattr(module, "YOUNG_SECONDS", -3600.0)
     sources.put("a", repo.url)
     sources.run()

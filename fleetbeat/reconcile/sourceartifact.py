@@ -1,4 +1,4 @@
-"""A GitRepository's artifact as everybody else meets it, and what its runs remember of the store.
+"""A source's artifact as everybody else meets it, and what its runs remember of the store.
 
 Owns the record that consumers read from the registry, and the memo. Pure: it asks neither Redis nor S3.
 """
