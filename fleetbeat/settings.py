@@ -39,6 +39,8 @@ class Settings:
     """`FLEETBEAT_SOURCE_CONCURRENCY`: processes of the source worker."""
     apply_concurrency: int = 8
     """`FLEETBEAT_APPLY_CONCURRENCY`: threads of the apply worker."""
+    host_rate: int = 20
+    """`FLEETBEAT_HOST_RATE`: looks at one upstream host a second, of all source workers together; 0 lifts the limit."""
     no_cross_namespace_refs: bool = False
     """`FLEETBEAT_NO_CROSS_NAMESPACE_REFS=true`: a reference to another namespace is refused."""
     default_service_account: str = ""
@@ -63,6 +65,7 @@ class Settings:
             owned_kinds=_words(env, "FLEETBEAT_OWNED_KINDS", default.owned_kinds),
             source_concurrency=_number(env, "FLEETBEAT_SOURCE_CONCURRENCY", default.source_concurrency),
             apply_concurrency=_number(env, "FLEETBEAT_APPLY_CONCURRENCY", default.apply_concurrency),
+            host_rate=_number(env, "FLEETBEAT_HOST_RATE", default.host_rate),
             no_cross_namespace_refs=_flag(env, "FLEETBEAT_NO_CROSS_NAMESPACE_REFS"),
             default_service_account=env.get("FLEETBEAT_DEFAULT_SERVICE_ACCOUNT", ""),
             log_level=env.get("FLEETBEAT_LOG_LEVEL", default.log_level).upper(),

@@ -24,6 +24,7 @@ from fleetbeat.reconcile.sourcework import (
     publish,
     read_spec,
     store_artifact,
+    wait_turn,
 )
 from fleetbeat.reconcile.targets import HubReader
 from fleetbeat.sources.credentials import HttpCredentials, git_http_credentials
@@ -85,7 +86,7 @@ def _observed(work: GitWork) -> Observed | None:
 
 PIPELINE = Pipeline(
     work=GitWork,
-    steps=(finalise, read_spec, read_credentials, fetch_commit, keep, store_artifact, publish),
+    steps=(finalise, read_spec, wait_turn, read_credentials, fetch_commit, keep, store_artifact, publish),
     on_error=fail,
 )
 """What a run of a GitRepository does."""

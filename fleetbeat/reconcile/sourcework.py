@@ -8,11 +8,13 @@ its status says besides (`facts`); it never touches store, registry or memo itse
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from time import time
 from typing import Any, ClassVar, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -24,6 +26,7 @@ from fleetbeat.artifacts.archive import Archive
 from fleetbeat.artifacts.store import NEWEST_KEPT, Source
 from fleetbeat.errors import FleetbeatError, StorageFailed
 from fleetbeat.reconcile import backoff
+from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.outcome import Outcome, Status, short_revision
 from fleetbeat.reconcile.run import Work
 from fleetbeat.reconcile.sourceartifact import Artifact, Memo, fence_of, key_of, record_of, stored_artifact
@@ -31,6 +34,8 @@ from fleetbeat.reconcile.status import now_text
 
 BACKOFF_LAST = 900.0
 """Longest pause after a failure of the upstream, seconds."""
+BURST = 10
+"""Seconds' worth of looks that a host which was left alone may get at once."""
 
 SpecT = TypeVar("SpecT")
 
@@ -90,6 +95,14 @@ class SourceWork(Work[SpecT]):
         return parse_duration(getattr(self.spec, "timeout", None) or "60s")
 
     @property
+    def host(self) -> str:
+        """The upstream host of `spec.url`; empty where there is none to be polite to."""
+        try:
+            return urlsplit(getattr(self.spec, "url", "") or "").netloc.rpartition("@")[2]
+        except ValueError:
+            return ""
+
+    @property
     def source(self) -> Source:
         """Whose artifacts these are."""
         return Source(self.ref.kind, self.ref.namespace, self.ref.name, self.uid)
@@ -127,6 +140,22 @@ def read_spec(work: SourceWork[Any]) -> Outcome | None:
     """The decoded spec."""
     work.decoded = decode_spec(KINDS[work.ref.kind], work.obj)
     return Outcome(summary="suspended") if work.spec.suspend else None
+
+
+def wait_turn(work: SourceWork[Any]) -> Outcome | None:
+    """A host that all workers together have asked often enough is asked a little later; nothing has failed then."""
+    host = work.host
+    wait = polite_wait(work.ctx, host)
+    if not wait:
+        return None
+    return Outcome(f"put off: {host} is asked {work.ctx.settings.host_rate} times a second already", next_in=wait)
+
+
+def polite_wait(ctx: Context, host: str) -> float:
+    """0 when `host` may be asked now, else the seconds to let it alone, which differ from caller to caller."""
+    rate = ctx.settings.host_rate
+    wait = ctx.state.take(f"host:{host}", rate, rate * BURST) if host and rate else 0.0
+    return wait and wait + random.uniform(0, BURST / 2)  # noqa: S311 - spreads load, guards nothing
 
 
 def keep(work: SourceWork[Any]) -> Outcome | None:

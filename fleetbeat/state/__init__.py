@@ -7,6 +7,7 @@ away.
 
 from __future__ import annotations
 
+from fleetbeat.state.buckets import Buckets
 from fleetbeat.state.dispatch import Dispatch
 from fleetbeat.state.records import (
     Answer,
@@ -49,5 +50,5 @@ __all__ = [
 ]
 
 
-class State(Dispatch, Registry, Reports, Roles, Views):
+class State(Buckets, Dispatch, Registry, Reports, Roles, Views):
     """Everything in Redis. Threads may share one; it connects on first use."""
