@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleetbeat.errors import CommandFailed, FleetbeatError, InvalidSpec
+from fleetbeat.errors import CommandFailed, FleetbeatError
+from workers.cli import createwords
 from workers.cli.options import (
     DEFAULT_NAMESPACE,
     Context,
@@ -26,6 +27,7 @@ from workers.cli.options import (
     UpOptions,
     Wait,
     Watch,
+    seconds,
 )
 from workers.cli.terminal import Terminal, Tone
 
@@ -46,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(createwords.app, name="create")
 
 
 def main() -> None:
@@ -81,15 +84,6 @@ def _format(text: str, *allowed: str) -> Format:
     return Format(text or "table")
 
 
-def _seconds(text: str) -> float:
-    from fleetbeat.api.meta import parse_duration
-
-    try:
-        return parse_duration(text)
-    except InvalidSpec:
-        raise CommandFailed(f"--timeout {text!r} is not a duration such as 90s or 5m") from None
-
-
 @app.command()
 def install(
     kubeconfig: Kubeconfig = None,
@@ -104,7 +98,7 @@ def install(
     """
     from workers.cli import install as command
 
-    command.run(_access(kubeconfig, context, namespace), force=force, timeout=_seconds(timeout))
+    command.run(_access(kubeconfig, context, namespace), force=force, timeout=seconds(timeout))
     Terminal().line("Next: `fleetbeat up --git URL --path DIR` runs everything here, or install the chart.")
 
 
@@ -154,7 +148,7 @@ def reconcile(
     from workers.cli import reconcile as command
 
     access = _access(kubeconfig, context, namespace)
-    command.run(words, access, with_source=with_source, wait=wait, timeout=_seconds(timeout))
+    command.run(words, access, with_source=with_source, wait=wait, timeout=seconds(timeout))
 
 
 @app.command()
@@ -191,7 +185,7 @@ def resume(
     from workers.cli import suspend as command
 
     access = _access(kubeconfig, context, namespace)
-    command.resume(words, access, every=every, wait=wait, timeout=_seconds(timeout))
+    command.resume(words, access, every=every, wait=wait, timeout=seconds(timeout))
 
 
 @app.command()

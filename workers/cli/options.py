@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from fleetbeat.errors import CommandFailed, InvalidSpec
+
 DEFAULT_NAMESPACE = "flux-system"
 
 Kubeconfig = Annotated[Path | None, typer.Option("--kubeconfig", help="Kubeconfig file.", show_default="$KUBECONFIG")]
@@ -21,6 +23,16 @@ Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outco
 Every = Annotated[bool, typer.Option("--all", help="All objects of the kind in the namespace.")]
 Timeout = Annotated[str, typer.Option("--timeout", help="How long to wait, such as 90s or 5m.")]
 Output = Annotated[str, typer.Option("--output", "-o", help="json or yaml, for programs; get: also wide.")]
+
+
+def seconds(text: str) -> float:
+    """The value of --timeout; CommandFailed when it is no duration."""
+    from fleetbeat.api.meta import parse_duration
+
+    try:
+        return parse_duration(text)
+    except InvalidSpec:
+        raise CommandFailed(f"--timeout {text!r} is not a duration such as 90s or 5m") from None
 
 
 @dataclass(frozen=True)
