@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from fleetbeat.errors import CommandFailed
+
 
 class Format(StrEnum):
     """How a command prints what it found."""
@@ -21,6 +23,13 @@ class Format(StrEnum):
     def is_data(self) -> bool:
         """Whether a program reads it, so nothing else may be printed."""
         return self in (Format.JSON, Format.YAML)
+
+
+def asked(text: str, *allowed: str) -> Format:
+    """The value of -o, a table by default; CommandFailed when it is none of `allowed`."""
+    if text and text not in allowed:
+        raise CommandFailed(f"-o {text} is not one of {', '.join(allowed)}")
+    return Format(text or "table")
 
 
 def dump(value: Any, output: Format) -> str:

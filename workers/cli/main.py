@@ -15,6 +15,7 @@ import typer
 
 from fleetbeat.errors import CommandFailed, FleetbeatError
 from workers.cli import createwords
+from workers.cli.formats import asked
 from workers.cli.options import (
     DEFAULT_NAMESPACE,
     Context,
@@ -33,7 +34,6 @@ from workers.cli.terminal import Terminal, Tone
 
 if TYPE_CHECKING:
     from workers.cli.connect import Access
-    from workers.cli.formats import Format
 
 ROLES = ("hub", "beat", "source", "apply", "observer", "web", "flower")
 
@@ -74,14 +74,6 @@ def _access(kubeconfig: Path | None, context: str | None, namespace: str) -> Acc
     from workers.cli.connect import Access
 
     return Access(kubeconfig, context, namespace)
-
-
-def _format(text: str, *allowed: str) -> Format:
-    from workers.cli.formats import Format
-
-    if text and text not in allowed:
-        raise CommandFailed(f"-o {text} is not one of {', '.join(allowed)}")
-    return Format(text or "table")
 
 
 @app.command()
@@ -126,7 +118,7 @@ def get(
         _access(kubeconfig, context, namespace),
         everywhere=everywhere,
         selector=selector,
-        output=_format(output, "wide", "json", "yaml"),
+        output=asked(output, "wide", "json", "yaml"),
         watch=watch,
     )
 
@@ -205,7 +197,7 @@ def events(
     from workers.cli import events as command
 
     access = _access(kubeconfig, context, namespace)
-    command.run(access, about=about, everywhere=everywhere, output=_format(output, "json", "yaml"), watch=watch)
+    command.run(access, about=about, everywhere=everywhere, output=asked(output, "json", "yaml"), watch=watch)
 
 
 @app.command()
@@ -222,7 +214,7 @@ def tree(
     """
     from workers.cli import tree as command
 
-    command.run(words, _access(kubeconfig, context, namespace), output=_format(output, "json", "yaml"))
+    command.run(words, _access(kubeconfig, context, namespace), output=asked(output, "json", "yaml"))
 
 
 @app.command()
@@ -239,7 +231,7 @@ def explain(
     """
     from workers.cli import explain as command
 
-    command.run(words, _access(kubeconfig, context, namespace), output=_format(output, "json", "yaml"))
+    command.run(words, _access(kubeconfig, context, namespace), output=asked(output, "json", "yaml"))
 
 
 @app.command()

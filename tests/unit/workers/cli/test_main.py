@@ -37,6 +37,7 @@ def test_every_command_has_help() -> None:
     assert ran.returncode == 0
     listed = ran.stdout.partition("Commands:")[2]
     names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    names |= {str(group.name) for group in app.registered_groups}
     assert names == {line.split()[0] for line in listed.splitlines() if line.strip()}
     assert "..." not in listed
 
