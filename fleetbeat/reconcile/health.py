@@ -12,11 +12,14 @@ from typing import Any
 
 from fleetbeat.api.refs import ObjectId
 from fleetbeat.kube.errors import NoMatch, NotFound
-from fleetbeat.kube.readiness import Health, State, assess
+from fleetbeat.kube.readiness import Health, State
 from fleetbeat.kube.target import Target
+from fleetbeat.reconcile.healthrules import Rules, assess
 
 Wanted = Mapping[ObjectId, str]
 """id → API version (without its group)."""
+
+NO_RULES: Rules = {}
 
 LIST_FROM = 4
 """From this many objects of one kind and namespace on, one LIST is cheaper than a GET each."""
@@ -53,14 +56,14 @@ def next_look(looks: int) -> float:
     return min(FIRST_LOOK * 1.6**looks, 15.0)
 
 
-def unsettled(target: Target, wanted: Wanted, selector: str) -> dict[ObjectId, Health]:
+def unsettled(target: Target, wanted: Wanted, selector: str, rules: Rules = NO_RULES) -> dict[ObjectId, Health]:
     """The health of every wanted object that is not current; `selector` selects them by label where many are listed."""
     groups: dict[tuple[str, str, str], list[ObjectId]] = defaultdict(list)
     for oid, version in wanted.items():
         groups[oid.group, version, oid.kind].append(oid)
     found: dict[ObjectId, Health] = {}
     for (group, version, kind), ids in groups.items():
-        found.update(_assess_kind(target, group, version, kind, ids, selector))
+        found.update(_assess_kind(target, group, version, kind, ids, selector, rules))
     return {oid: health for oid, health in found.items() if health.state is not State.CURRENT}
 
 
@@ -77,7 +80,7 @@ def failed(waiting: Mapping[ObjectId, Health]) -> dict[ObjectId, Health]:
 
 
 def _assess_kind(
-    target: Target, group: str, version: str, kind: str, ids: Iterable[ObjectId], selector: str
+    target: Target, group: str, version: str, kind: str, ids: Iterable[ObjectId], selector: str, rules: Rules
 ) -> dict[ObjectId, Health]:
     ids = list(ids)
     try:
@@ -91,8 +94,9 @@ def _assess_kind(
             oid for oid in ids if oid not in live
         ]  # not labelled as ours: a health check on somebody else's object
         live |= {oid: obj for oid in missing if (obj := _get(target, resource.path(oid.namespace, oid.name)))}
-        return {oid: _health(live.get(oid), group, version, kind) for oid in ids}
-    return {oid: _health(_get(target, resource.path(oid.namespace, oid.name)), group, version, kind) for oid in ids}
+        return {oid: _health(live.get(oid), group, version, kind, rules) for oid in ids}
+    read = {oid: _get(target, resource.path(oid.namespace, oid.name)) for oid in ids}
+    return {oid: _health(obj, group, version, kind, rules) for oid, obj in read.items()}
 
 
 def _id(group: str, kind: str, item: Mapping[str, Any]) -> ObjectId:
@@ -107,9 +111,9 @@ def _get(target: Target, path: str) -> dict[str, Any] | None:
     return found
 
 
-def _health(obj: dict[str, Any] | None, group: str, version: str, kind: str) -> Health:
+def _health(obj: dict[str, Any] | None, group: str, version: str, kind: str, rules: Rules) -> Health:
     if obj is None:
         return Health(State.NOT_FOUND, "not found")
     obj.setdefault("kind", kind)
     obj.setdefault("apiVersion", f"{group}/{version}" if group else version)
-    return assess(obj)
+    return assess(obj, rules)

@@ -24,6 +24,7 @@ from fleetbeat.reconcile.health import (
     next_look,
     unsettled,
 )
+from fleetbeat.reconcile.healthrules import Rules
 from fleetbeat.reconcile.kustomization_work import COMMIT_STATUS_KEY, SUCCEEDED, KustomizationWork, fields, inventory
 from fleetbeat.reconcile.outcome import Outcome, short_revision
 
@@ -40,7 +41,7 @@ def resume_wait(work: KustomizationWork) -> Outcome | None:
         return None
     work.resumed = wait
     work.target = work.ctx.targets.reach(work.reach, work.account)
-    waiting = unsettled(work.target, _decode(wait["waiting"]), work.selector)
+    waiting = unsettled(work.target, _decode(wait["waiting"]), work.selector, work.rules)
     return _judge(work, waiting, wait, changed="")
 
 
@@ -55,7 +56,7 @@ def check_health(work: KustomizationWork) -> Outcome | None:
     known = _known(work, wanted)
     doubtful = {oid: version for oid, version in wanted.items() if oid not in known}
     work.memo["healthy"] = {oid.inventory_id: version for oid, version in wanted.items() if known.get(oid) is not HERE}
-    waiting = unsettled(work.on, doubtful, work.selector) | {
+    waiting = unsettled(work.on, doubtful, work.selector, work.rules) | {
         oid: health for oid, health in known.items() if health is not HERE
     }
     begun = {
@@ -77,6 +78,8 @@ def _known(work: KustomizationWork, wanted: Wanted) -> dict[ObjectId, Health]:
     for oid in wanted:
         if oid in work.done.terminating:
             found[oid] = Health(State.TERMINATING, "being deleted")
+        elif (oid.group, oid.kind) in work.rules:
+            continue
         elif oid in work.done.entries and (oid.group, oid.kind) in CURRENT_BY_EXISTING:
             found[oid] = HERE
         elif oid in written and (oid.group, oid.kind) in TAKES_TIME:
@@ -139,7 +142,7 @@ def succeed(work: KustomizationWork, changed: str, *, health: bool, took: float 
     _tell_success(work, changed)
     memo = {key: value for key, value in work.memo.items() if key != "health"}
     summary = f"Ready {short_revision(work.revision)} {changed}"
-    return Outcome(summary, status, memo, sweepable=_sweepable(memo), announce=_moved_on(work))
+    return Outcome(summary, status, memo, sweepable=_sweepable(memo, work.rules), announce=_moved_on(work))
 
 
 def _moved_on(work: KustomizationWork) -> bool:
@@ -149,10 +152,12 @@ def _moved_on(work: KustomizationWork) -> bool:
     return before != (True, work.revision, work.generation)
 
 
-def _sweepable(memo: dict[str, Any]) -> bool:
-    """A health check on somebody else's object is not seen by the sweep, which lists our own."""
+def _sweepable(memo: dict[str, Any], rules: Rules) -> bool:
+    """The sweep lists our own objects and judges by kstatus: health that is told otherwise takes a run."""
     ours = {key.rpartition("@")[0] for key in memo.get("fp") or {}}
-    return (memo.get("healthy") or {}).keys() <= ours
+    checked = memo.get("healthy") or {}
+    special = ((oid.group, oid.kind) in rules for oid in _decode(checked))
+    return checked.keys() <= ours and not any(special)
 
 
 def _tell_success(work: KustomizationWork, changed: str) -> None:

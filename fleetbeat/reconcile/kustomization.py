@@ -15,11 +15,12 @@ import msgspec
 
 from fleetbeat.api.conditions import get_condition, is_ready
 from fleetbeat.api.refs import ObjectId, Ref
-from fleetbeat.errors import AccessDenied, ArtifactFailed, InvalidExpression
+from fleetbeat.errors import AccessDenied, ArtifactFailed
 from fleetbeat.kube.apply import ApplyFailed, ApplyOptions, apply_set, prune
 from fleetbeat.kube.ledger import LedgerEntry
 from fleetbeat.kube.ledger import load as load_ledger
 from fleetbeat.reconcile import dependencies, variables
+from fleetbeat.reconcile.consumed import artifact_file, is_older
 from fleetbeat.reconcile.finalise import finalise
 from fleetbeat.reconcile.healthwait import check_health, resume_wait
 from fleetbeat.reconcile.kustomization_work import KustomizationWork, fail, read_spec
@@ -49,7 +50,11 @@ def find_source(work: KustomizationWork) -> Outcome | None:
 def _without_artifact(work: KustomizationWork, source: Ref) -> Outcome:
     """A source that is about to run is waited for in silence: its artifact pokes this ref."""
     if source.kind not in work.ctx.settings.owned_kinds:
-        raise ArtifactFailed(f"spec.sourceRef: this installation does not reconcile {source.kind} objects")
+        raise ArtifactFailed(
+            f"spec.sourceRef: {source} does not exist or its status has no artifact; this installation does not "
+            f"reconcile {source.kind} objects and uses what their own controller offers",
+            retry_after=RETRY_SOON,
+        )
     found = work.ctx.state.look(str(source))
     if found is None:
         raise ArtifactFailed(f"spec.sourceRef: {source} not found")
@@ -74,9 +79,6 @@ def skip_settled(work: KustomizationWork) -> Outcome | None:
 
 def await_dependencies(work: KustomizationWork) -> Outcome | None:
     """Every `spec.dependsOn` entry is ready, at this revision where it shares the source."""
-    for entry in work.spec.depends_on or ():
-        if entry.ready_expr:
-            raise InvalidExpression(f"spec.dependsOn: readyExpr of '{entry.name}' is not supported yet; remove it")
 
     def look(ref: Ref) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
         found = work.ctx.state.look(str(ref))
@@ -98,21 +100,18 @@ def open_ledger(work: KustomizationWork) -> Outcome | None:
     """What earlier runs applied; an artifact older than that is not applied."""
     work.ledger = ledger = load_ledger(work.on.client, work.ref, work.ctx.hub_id)
     work.known_before = ledger.exists
-    if (
-        ledger.applied is not None
-        and ledger.applied.source == work.source_id
-        and ledger.applied.fence > work.source_fence
-    ):
+    applied = ledger.applied
+    if applied is not None and applied.source == work.source_id and is_older(work.got, applied.fence):
         raise ArtifactFailed(
-            f"artifact {work.revision} is older than the applied {ledger.applied.revision}; waiting for the source",
+            f"artifact {work.revision} is older than the applied {applied.revision}; waiting for the source",
             retry_after=RETRY_SOON,
         )
     return None
 
 
 def fetch_artifact(work: KustomizationWork) -> Outcome | None:
-    """The artifact's file, by digest from the cache on disk or from S3."""
-    work.file = work.ctx.store.get(work.got["key"], work.got["digest"])
+    """The artifact's file, by digest from the cache on disk, from S3 or from whoever made it."""
+    work.file = artifact_file(work.ctx, work.got)
     return None
 
 

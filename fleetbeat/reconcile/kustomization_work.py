@@ -15,12 +15,14 @@ from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.kustomize import KustomizationSpec
 from fleetbeat.api.meta import parse_duration
 from fleetbeat.api.refs import ObjectId, Ref
-from fleetbeat.errors import DependencyCycle, DependencyNotReady, FleetbeatError, Terminal
+from fleetbeat.errors import ArtifactMoving, DependencyCycle, DependencyNotReady, FleetbeatError, Terminal
 from fleetbeat.kube.apply import ApplyResult, Change
 from fleetbeat.kube.ledger import Applied, Ledger, LedgerEntry
 from fleetbeat.kube.reach import ON_HUB, Reach
 from fleetbeat.kube.target import Target
 from fleetbeat.reconcile import backoff
+from fleetbeat.reconcile.consumed import order_of
+from fleetbeat.reconcile.healthrules import Rules, rules_of
 from fleetbeat.reconcile.history import record
 from fleetbeat.reconcile.outcome import Outcome, Status
 from fleetbeat.reconcile.run import Work
@@ -64,6 +66,8 @@ class KustomizationWork(Work[KustomizationSpec]):
     kept: dict[ObjectId, LedgerEntry] = field(default_factory=dict)
     """Stale objects that stay in the inventory because they were not deleted."""
     pruning_failed: str = ""
+    rules: Rules = field(default_factory=dict)
+    """What `spec.healthCheckExprs` says."""
     resumed: dict[str, Any] = field(default_factory=dict)
     """What the run that applied left for this one, which only looks at health again: `digest`, `inventory`."""
 
@@ -100,11 +104,11 @@ class KustomizationWork(Work[KustomizationSpec]):
     @property
     def source_id(self) -> str:
         """The source and its uid: a source that was made anew starts a new order of artifacts."""
-        return f"{self.source}@{self.got.get('uid', '')}"
+        return order_of(_set(self.source, "source"), self.got)
 
     @property
     def source_fence(self) -> int:
-        """The fence of the source run that made the artifact."""
+        """The fence of the source run that made the artifact, or what stands for it."""
         return int(self.got["fence"])
 
     @property
@@ -163,12 +167,12 @@ def read_spec(work: KustomizationWork) -> Outcome | None:
     unsupported = {
         "spec.decryption": spec.decryption is not None,
         "spec.kubeConfig.configMapRef": spec.kube_config is not None and spec.kube_config.config_map_ref is not None,
-        "spec.healthCheckExprs": bool(spec.health_check_exprs),
         "spec.ignore": bool(spec.ignore),
     }
     for name, used in unsupported.items():
         if used:
             raise Unsupported(f"{name} is not supported yet; remove it or leave this object to another controller")
+    work.rules = rules_of(spec.health_check_exprs)
     return None
 
 
@@ -214,7 +218,7 @@ def fail(work: KustomizationWork, error: FleetbeatError) -> Outcome:
     status = work.attempt.failed(error, **fields(work, error.reason))
     retry = work.retry if work.decoded is not None else DEFAULT_INTERVAL
     memo = {key: value for key, value in work.memo.items() if key not in ("health", "failures")}
-    waits = isinstance(error, DependencyNotReady) and not isinstance(error, DependencyCycle)
+    waits = isinstance(error, (DependencyNotReady, ArtifactMoving)) and not isinstance(error, DependencyCycle)
     waiting = DEPENDENCY_RETRY if waits else error.retry_after
     if backoff.is_away(error):
         failures = backoff.count(work.memo, work.why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from tests.support.fleet import Fleet, config_map
 
@@ -94,3 +95,24 @@ def test_drift_is_reverted_and_told_with_field_and_manager(fleet: Fleet) -> None
 def _exists(fleet: Fleet, name: str) -> bool:
     items = fleet.hub.api("GET", "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations")["items"]
     return name in {item["metadata"]["name"] for item in items}
+
+
+def test_expressions_say_what_is_healthy_and_what_is_ready(fleet: Fleet) -> None:
+    """A health check on somebody else's object ends when its expression is true, and a readyExpr lets the next one go."""
+    fleet.repository("rules", {"one/cm.yaml": config_map("rules-one"), "two/cm.yaml": config_map("rules-two")})
+    gate = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gate", "namespace": "default"}
+    path = "/api/v1/namespaces/default/configmaps/gate"
+    obj = yaml.safe_load(config_map("gate", phase="busy"))
+    fleet.put(path, obj)
+    rule = {"apiVersion": "v1", "kind": "ConfigMap", "inProgress": "data.phase == 'busy'", "current": "true"}
+    fleet.kustomization("rules-one", "rules", path="./one", healthChecks=[gate], healthCheckExprs=[rule], timeout="2m")
+    ready = "dep.status.conditions.exists(c, c.type == 'Ready' && c.status == 'True')"
+    fleet.kustomization("rules-two", "rules", path="./two", dependsOn=[{"name": "rules-one", "readyExpr": ready}])
+    fleet.wait_failed("Kustomization", "rules-two", "DependencyNotReady")
+    fleet.until(
+        lambda: fleet.condition("Kustomization", "rules-one", "Healthy").get("status") == "Unknown",
+        "rules-one waits for the gate",
+    )
+    fleet.put(path, {**obj, "data": {"phase": "done"}})
+    fleet.wait_ready("Kustomization", "rules-one")
+    fleet.wait_ready("Kustomization", "rules-two")

@@ -35,6 +35,21 @@ def seconds(text: str) -> float:
         raise CommandFailed(f"--timeout {text!r} is not a duration such as 90s or 5m") from None
 
 
+def listed(words: list[str]) -> list[str]:
+    """The values of an option that may be repeated or hold several with commas between them."""
+    return [part for word in words for part in word.split(",") if part]
+
+
+def text_of(file: Path | None) -> str:
+    """The content of a file that an option names; CommandFailed when it cannot be read."""
+    if file is None:
+        return ""
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandFailed(f"{file} cannot be read: {type(error).__name__}") from error
+
+
 @dataclass(frozen=True)
 class UpOptions:
     """What `fleetbeat up` was asked to run."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fleetbeat.api.refs import Ref
-from fleetbeat.errors import DependencyNotReady
+from fleetbeat.errors import DependencyNotReady, InvalidExpression
 from fleetbeat.reconcile.dependencies import require_ready
 
 pytestmark = pytest.mark.unit
@@ -82,3 +82,37 @@ def test_a_cycle_elsewhere_does_not_hang_the_walk() -> None:
     loop = {"b": (kustomization("c"), {}), "c": (kustomization("b"), {})}
     with pytest.raises(DependencyNotReady, match="'apps/b' is not ready"):
         check({"app": (kustomization("b"), {}), **loop})
+
+
+def with_expression(expression: str) -> dict[str, Any]:
+    obj = kustomization()
+    obj["spec"]["dependsOn"] = [{"name": "infra", "readyExpr": expression}]
+    obj["metadata"]["labels"] = {"version": "2"}
+    return obj
+
+
+@pytest.mark.parametrize(
+    ("expression", "says"),
+    [
+        ("dep.metadata.generation == 1", ""),
+        ("dep.status.lastAppliedRevision.endsWith('old') && self.metadata.labels.version == '2'", ""),
+        ("self.metadata.labels.version == '3'", "readyExpr is not true: self.metadata"),
+        ("dep.status.nothing == 'x'", "readyExpr of 'infra'"),
+        ("dep.metadata.generation", "must give true or false"),
+    ],
+)
+def test_an_expression_replaces_the_built_in_question(expression: str, says: str) -> None:
+    """A dependency that failed at an old revision will do when the expression says so."""
+    infra = (kustomization(), ready(revision="main@sha1:old", value="False"))
+    resources = {"app": (with_expression(expression), {}), "infra": infra}
+    if not says:
+        check(resources)
+        return
+    with pytest.raises(DependencyNotReady, match=says):
+        check(resources)
+
+
+def test_an_expression_that_is_none_is_the_users_error() -> None:
+    """It does not compile, so no wait could help."""
+    with pytest.raises(InvalidExpression, match=r"spec\.dependsOn: readyExpr of 'infra'"):
+        check({"app": (with_expression("dep."), {}), "infra": (kustomization(), ready())})

@@ -80,11 +80,13 @@ def test_every_kind_has_a_row(kind: str) -> None:
 
 def test_a_kind_that_nothing_reconciles_is_marked() -> None:
     """A row without conditions says that it will stay so; one with conditions says that they are another's."""
-    columns = rows.columns_of(KINDS["Bucket"])
-    *_, ready, message = rows.row(columns, KINDS["Bucket"], obj("Bucket"))
+    columns = rows.columns_of(KINDS["ImagePolicy"])
+    *_, ready, message = rows.row(columns, KINDS["ImagePolicy"], obj("ImagePolicy"))
     assert (ready.text, ready.tone) == ("–", Tone.DIM)
     assert message.text == rows.NOT_RECONCILED
-    assert texts("Bucket", obj("Bucket", ready=("True", "stored artifact")))["MESSAGE"].endswith(rows.ELSEWHERE)
+    assert texts("ImagePolicy", obj("ImagePolicy", ready=("True", "stored artifact")))["MESSAGE"].endswith(
+        rows.ELSEWHERE
+    )
 
 
 def test_an_owned_object_not_yet_seen_is_unknown() -> None:
