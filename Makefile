@@ -10,6 +10,7 @@ SHELL := /bin/sh
 .NOTPARALLEL:
 BIN := .venv/bin
 UNIT_WORKERS ?= auto
+PROGRAMS := git=git gpg=gnupg ssh-keygen=openssh-client sshd=openssh-server
 SERVERS := etcd kube-apiserver kube-controller-manager kube-scheduler kwok
 
 .PHONY: setup engine binaries demo test unit cluster acceptance lint bench lock clean
@@ -29,11 +30,13 @@ demo: binaries
 test: unit cluster acceptance
 
 unit: engine
+	@tools/programs.sh $(PROGRAMS)
 	@echo "== unit tests"
 	@$(BIN)/python -m pytest tests/unit -n $(UNIT_WORKERS) $(ARGS)
 
 cluster: binaries
 	@$(BIN)/python -m tools.binaries helm
+	@tools/programs.sh $(PROGRAMS)
 	@echo "== cluster tests"
 	@$(BIN)/python -m pytest tests/cluster $(ARGS)
 

@@ -33,7 +33,16 @@ class Settings:
     """`FLEETBEAT_FLOWER_PORT`."""
     flower_auth: str = field(default="", repr=False)
     """`FLEETBEAT_FLOWER_AUTH`: `user:password` that Flower asks for; empty listens on loopback without."""
-    owned_kinds: tuple[str, ...] = ("GitRepository", "Kustomization", "Receiver")
+    owned_kinds: tuple[str, ...] = (
+        "GitRepository",
+        "OCIRepository",
+        "HelmRepository",
+        "HelmChart",
+        "Bucket",
+        "ArtifactGenerator",
+        "Kustomization",
+        "Receiver",
+    )
     """`FLEETBEAT_OWNED_KINDS`: the kinds that this installation reconciles, comma-separated."""
     source_concurrency: int = 2
     """`FLEETBEAT_SOURCE_CONCURRENCY`: processes of the source worker."""

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 ROUTES = {
+    "ArtifactGenerator": "source.artifact.generate",
+    "Bucket": "source.bucket.fetch",
     "GitRepository": "source.git.fetch",
+    "HelmChart": "source.helm.chart",
+    "HelmRepository": "source.helm.index",
     "Kustomization": "apply.kustomization",
+    "OCIRepository": "source.oci.fetch",
     "Receiver": "notify.receiver",
 }
 """kind → task name. The queue is the ref's shard."""

@@ -6,7 +6,7 @@ from celery import shared_task
 
 from fleetbeat.artifacts.store import preload
 from fleetbeat.errors import FleetbeatError
-from fleetbeat.reconcile import gitrepository
+from fleetbeat.reconcile import artifactgenerator, bucket, gitrepository, helmchart, helmrepository, ocirepository
 from fleetbeat.reconcile.outcome import Outcome
 from fleetbeat.reconcile.run import execute
 from fleetbeat.reconcile.sourcesweep import Polled, sweep
@@ -19,6 +19,36 @@ preload()  # before the pool forks, so that its children share it
 def fetch_git(shard: str, ref: str, fence: int) -> Outcome:
     """One run of a GitRepository."""
     return execute(context(), gitrepository.PIPELINE, shard, ref, fence)
+
+
+@shared_task(name="source.bucket.fetch", throws=(FleetbeatError,))
+def fetch_bucket(shard: str, ref: str, fence: int) -> Outcome:
+    """One run of a Bucket."""
+    return execute(context(), bucket.PIPELINE, shard, ref, fence)
+
+
+@shared_task(name="source.artifact.generate", throws=(FleetbeatError,))
+def generate_artifacts(shard: str, ref: str, fence: int) -> Outcome:
+    """One run of an ArtifactGenerator."""
+    return execute(context(), artifactgenerator.PIPELINE, shard, ref, fence)
+
+
+@shared_task(name="source.oci.fetch", throws=(FleetbeatError,))
+def fetch_oci(shard: str, ref: str, fence: int) -> Outcome:
+    """One run of an OCIRepository."""
+    return execute(context(), ocirepository.PIPELINE, shard, ref, fence)
+
+
+@shared_task(name="source.helm.index", throws=(FleetbeatError,))
+def fetch_index(shard: str, ref: str, fence: int) -> Outcome:
+    """One run of a HelmRepository."""
+    return execute(context(), helmrepository.PIPELINE, shard, ref, fence)
+
+
+@shared_task(name="source.helm.chart", throws=(FleetbeatError,))
+def build_chart(shard: str, ref: str, fence: int) -> Outcome:
+    """One run of a HelmChart."""
+    return execute(context(), helmchart.PIPELINE, shard, ref, fence)
 
 
 @shared_task(name="source.sweep", throws=(FleetbeatError,))

@@ -78,6 +78,7 @@ PROGRAMS = {
         _kube("kube-controller-manager"),
         _kube("kube-scheduler"),
         Program("kwok", "tools/kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+        Program("registry", "tools/registry", ".", own_sources=True),
         Program("helm", "tools/helm", "helm.sh/helm/v4/cmd/helm"),
         Program(ENGINE, "engine", ".", own_sources=True),
     )

@@ -38,9 +38,9 @@ def set_condition(
         conditions[conditions.index(old)] = new
 
 
-def remove_condition(conditions: list[dict[str, Any]], kind: str) -> None:
-    """Drop the condition of that type if there is one."""
-    conditions[:] = [condition for condition in conditions if condition.get("type") != kind]
+def remove_condition(conditions: list[dict[str, Any]], *kinds: str) -> None:
+    """Drop the conditions of these types where there are any."""
+    conditions[:] = [condition for condition in conditions if condition.get("type") not in kinds]
 
 
 def is_ready(status: Mapping[str, Any] | None) -> bool:

@@ -274,5 +274,14 @@ KINDS: dict[str, Kind] = _by_name(
 )
 """Every kind of the API by its name, in the order in which people list them."""
 
-OWNED_BY_DEFAULT = ("GitRepository", "Kustomization", "Receiver")
+OWNED_BY_DEFAULT = (
+    "GitRepository",
+    "OCIRepository",
+    "HelmRepository",
+    "HelmChart",
+    "Bucket",
+    "ArtifactGenerator",
+    "Kustomization",
+    "Receiver",
+)
 """The kinds that something reconciles."""

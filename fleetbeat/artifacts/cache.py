@@ -1,7 +1,7 @@
 """Artifacts on a worker's disk, by digest: emptying it changes time only.
 
-Owns the folder `<root>/sha256/`, shared by any number of threads and processes. A file appears there by rename after
-its bytes were hashed, so a name is a promise about content. Not its business: where the bytes come from.
+Owns the folders `<root>/<algorithm>/`, shared by any number of threads and processes. A file appears there by rename
+after its bytes were hashed, so a name is a promise about content. Not its business: where the bytes come from.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ Download = Callable[[BinaryIO], None]
 """Writes the artifact's bytes to a file object."""
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})\Z")
+_HEX = {"sha256": 64, "sha384": 96, "sha512": 128}
+"""Algorithms of others' digests, ours among them, and how many hex digits they have."""
 _IN_USE_SECONDS = 600.0
 _LOCKS = 64
 
@@ -36,17 +38,30 @@ def digest_hex(digest: str) -> str:
     return match.group(1)
 
 
+def _split(digest: str) -> tuple[str, str]:
+    """`sha512:<hex>` → algorithm and hex digits; raises ArtifactFailed on what cannot be verified here."""
+    algorithm, _, digits = digest.partition(":")
+    if algorithm not in _HEX:
+        raise ArtifactFailed(
+            f"the artifact's digest is of the algorithm {algorithm[:20]!r}, which is not supported; let its maker use "
+            "sha256, sha384 or sha512 (source-controller: --artifact-digest-algo)"
+        )
+    if not re.fullmatch(rf"[0-9a-f]{{{_HEX[algorithm]}}}", digits):
+        raise ArtifactFailed(f"{digest[:160]!r} is not a digest of the form {algorithm}:<{_HEX[algorithm]} hex digits>")
+    return algorithm, digits
+
+
 class DigestCache:
-    """A size-bounded, least-recently-used set of files named by the sha256 of their content."""
+    """A size-bounded, least-recently-used set of files named by the digest of their content."""
 
     def __init__(self, root: Path, max_bytes: int) -> None:
-        self._files = root / "sha256"
+        self._root = root
         self._locks = root / "locks"
         self._max_bytes = max_bytes
 
     def get(self, digest: str) -> Path | None:
         """The file of that digest, now the most recently used one, or None."""
-        path = self._files / digest_hex(digest)
+        path = self._path(digest)
         try:
             os.utime(path)
         except FileNotFoundError:
@@ -63,12 +78,15 @@ class DigestCache:
 
     def discard(self, digest: str) -> None:
         """Forget a file that turned out to be damaged on this disk."""
-        (self._files / digest_hex(digest)).unlink(missing_ok=True)
+        self._path(digest).unlink(missing_ok=True)
+
+    def _path(self, digest: str) -> Path:
+        return self._root.joinpath(*_split(digest))
 
     def _add(self, digest: str, download: Download) -> Path:
-        self._files.mkdir(parents=True, exist_ok=True)
-        target = self._files / digest_hex(digest)
-        handle, name = tempfile.mkstemp(prefix=".new-", dir=self._files)
+        target = self._path(digest)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".new-", dir=target.parent)
         try:
             with os.fdopen(handle, "w+b") as file:
                 download(file)
@@ -92,7 +110,7 @@ class DigestCache:
             excess -= size
 
     def _stats(self) -> Iterator[tuple[float, int, Path]]:
-        for path in self._files.iterdir():
+        for path in (path for algorithm in _HEX for path in self._root.glob(f"{algorithm}/*")):
             with suppress(FileNotFoundError):
                 stat = path.stat()
                 yield stat.st_mtime, stat.st_size, path
@@ -101,7 +119,7 @@ class DigestCache:
     def _locked(self, digest: str) -> Iterator[None]:
         """One download of a digest at a time on this machine; the kernel drops the lock of a killed process."""
         self._locks.mkdir(parents=True, exist_ok=True)
-        with (self._locks / str(int(digest_hex(digest)[:4], 16) % _LOCKS)).open("w") as lock:
+        with (self._locks / str(int(_split(digest)[1][:4], 16) % _LOCKS)).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -109,6 +127,9 @@ class DigestCache:
 def _verify(file: BufferedRandom, digest: str) -> None:
     file.flush()
     file.seek(0)
-    actual = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    algorithm = _split(digest)[0]
+    actual = f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
     if actual != digest:
-        raise ArtifactFailed(f"the artifact's content is {actual}, its record says {digest}; it will be built again")
+        raise ArtifactFailed(
+            f"the artifact's content is {actual}, its record says {digest}; it will be built again", retry_after=30.0
+        )

@@ -245,7 +245,8 @@ def preload() -> None:
 
 
 @cache
-def _session() -> Session:
+def session() -> Session:
+    """Models and defaults that all clients of this process share."""
     from botocore.session import get_session
 
     return get_session()
@@ -255,7 +256,7 @@ def _connect(settings: StoreSettings) -> S3Client:
     """A client that has not connected yet."""
     from botocore.config import Config
 
-    client = _session().create_client(
+    client = session().create_client(
         "s3",
         endpoint_url=settings.endpoint,
         aws_access_key_id=settings.access_key,

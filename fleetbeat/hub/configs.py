@@ -31,8 +31,12 @@ class Pokes:
     def add(self, target: str) -> None:
         """`Kind/namespace/name` changed; nothing happens unless somebody refers to it."""
         if target in self._interest:
-            self._changed[target] = None
-            self._stirred.set()
+            self.stir(target)
+
+    def stir(self, target: str) -> None:
+        """The same for a target whose referrers are not counted."""
+        self._changed[target] = None
+        self._stirred.set()
 
     async def run(self) -> None:
         """Poke for ever; raises Rebuilding or StateUnavailable."""

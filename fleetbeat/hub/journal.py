@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from itertools import groupby
 
-from fleetbeat.errors import Retryable
+from fleetbeat.errors import Rebuilding, Retryable
 from fleetbeat.state import Record, State
 
 BATCH = 500
@@ -35,7 +35,20 @@ class Forget:
     uid: str
 
 
-Entry = Put | Forget
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The artifact of a source that others reconcile; None: it has none."""
+
+    ref: str
+    artifact: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Dependents of what was offered are to be poked: until the registry is committed, nobody can be."""
+
+
+Entry = Put | Forget | Offer | Tell
 
 
 class Journal:
@@ -70,8 +83,25 @@ class Journal:
                 self._put([entry for entry in entries if isinstance(entry, Put)])
             else:
                 for entry in entries:
-                    if isinstance(entry, Forget):
-                        self._state.forget(entry.ref, entry.uid, self._fence)
+                    self._write_one(entry)
+        self._tell(set(map(type, batch)))
+
+    def _write_one(self, entry: Entry) -> None:
+        if isinstance(entry, Forget):
+            self._state.forget(entry.ref, entry.uid, self._fence)
+        elif isinstance(entry, Offer):
+            self._state.offer(entry.ref, entry.artifact, self._fence)
+
+    def _tell(self, kinds: set[type]) -> None:
+        """What is offered is noted as untold in the same step, so that a registrar that dies here loses nothing."""
+        if not kinds & {Offer, Tell}:
+            return
+        try:
+            for source in self._state.untold():
+                self._state.poke_dependents(source, f"{source} changed", urgent=True)
+                self._state.told([source], self._fence)
+        except Rebuilding:
+            return  # it is told when the epoch is committed
 
     def _put(self, puts: list[Put]) -> None:
         if self._state.register([put.record for put in puts], self._fence).refused:

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
-import msgspec
-
 from fleetbeat.api.kinds import Kind
-from fleetbeat.api.meta import FENCE_KEY
 from fleetbeat.api.refs import Ref
 from fleetbeat.artifacts.settings import StoreSettings
-from fleetbeat.artifacts.store import ArtifactStore, Source
+from fleetbeat.artifacts.store import ArtifactStore
 from fleetbeat.hub.finalizers import Finalizers
+from fleetbeat.hub.foreign import offer_of
 from fleetbeat.hub.interest import Interest
 from fleetbeat.hub.journal import Forget, Journal, Put
-from fleetbeat.hub.records import record_of
+from fleetbeat.hub.records import is_static, record_of
 from fleetbeat.hub.reminder import Reminder
 from fleetbeat.kube.errors import Forbidden, KubeError, NotFound
 from fleetbeat.kube.watch import WatchEvent
@@ -45,8 +43,9 @@ class OwnedKind:
         interest: Interest,
         known: Mapping[str, str],
         artifact_prefix: str = "",
+        stirred: Callable[[str], None] = lambda ref: None,
     ) -> None:
-        """known: ref → uid of what the registry has of this kind already."""
+        """known: ref → uid of what the registry has of this kind already; stirred: a static resource changed."""
         self.kind = kind
         self.listed = asyncio.Event()
         """Set when the registry need not wait for this kind: it was listed, or cannot be for now."""
@@ -57,6 +56,7 @@ class OwnedKind:
         self._seen: dict[str, int] = {}
         """ref → hash of the object as journaled last; equal ones differ in their status only."""
         self._store = ArtifactStore(StoreSettings(bucket="", prefix=artifact_prefix))
+        self._stirred = stirred
         self._failing_since: float | None = None
         self._reminder = Reminder(log)
 
@@ -116,14 +116,20 @@ class OwnedKind:
             self._forget(ref)
         self._finalizers.drop(ref)
         if self.kind.finalizer and self.kind.finalizer not in (meta.get("finalizers") or ()):
-            if meta.get("deletionTimestamp"):
-                if ref in self._known:
-                    self._forget(ref)
+            if meta.get("deletionTimestamp") or is_static(self.kind, obj):
+                self._leave(ref, obj)
                 return
             self._finalizers.add(self.kind, ref, obj)
             if ref not in self._known:
                 return
         self._put(ref, obj)
+
+    def _leave(self, ref: str, obj: Mapping[str, Any]) -> None:
+        """A resource that is none of ours (any more): nothing runs for it, but others may read its spec."""
+        if ref in self._known:
+            self._forget(ref)
+        if self.listed.is_set() and is_static(self.kind, obj):
+            self._stirred(ref)
 
     def _put(self, ref: str, obj: Mapping[str, Any]) -> None:
         record = record_of(self.kind, obj)
@@ -133,24 +139,16 @@ class OwnedKind:
         self._seen[ref] = digest
         self._known[ref] = record.uid
         self._interest.set(ref, record.targets)
-        self._journal.add(Put(record, self._artifact(record.uid, obj) if record.suspended else None))
+        self._journal.add(Put(record, self._artifact(obj) if record.suspended else None))
 
     def _forget(self, ref: str) -> None:
         self._seen.pop(ref, None)
         self._interest.drop(ref)
         self._journal.add(Forget(ref, self._known.pop(ref)))
 
-    def _artifact(self, uid: str, obj: Mapping[str, Any]) -> bytes | None:
+    def _artifact(self, obj: Mapping[str, Any]) -> bytes | None:
         """What a suspended source published last: no run of it will say so again."""
-        artifact = (obj.get("status") or {}).get("artifact")
-        if not isinstance(artifact, dict) or "path" not in artifact:
-            return None
-        meta = obj["metadata"]
-        source = Source(self.kind.name, meta["namespace"], meta["name"], uid)
-        fence = (artifact.get("metadata") or {}).get(FENCE_KEY, "0")
-        key = self._store.key(source, artifact["path"].rpartition("/")[2], artifact["digest"])
-        fields = {"fence": int(fence) if fence.isdecimal() else 0, "uid": uid, "key": key}
-        return msgspec.json.encode(artifact | fields)
+        return offer_of(self.kind, obj, self._store)
 
     def _ref(self, obj: Mapping[str, Any]) -> str:
         meta = obj["metadata"]

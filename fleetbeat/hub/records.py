@@ -18,11 +18,13 @@ from fleetbeat.kube.reach import ON_HUB, Reach
 from fleetbeat.state.records import Record
 from fleetbeat.state.shards import shard_of
 
-DEFAULT_INTERVALS = {"Kustomization": 300.0}
+DEFAULT_INTERVALS = {"Kustomization": 300.0, "HelmRepository": 60.0, "ArtifactGenerator": 3600.0}
 """Seconds, for kinds whose interval may be absent."""
 DEFAULT_INTERVAL = 600.0
 SHORTEST_INTERVAL = 1.0
 """Seconds; `interval: 1ms` is not a licence to occupy a worker."""
+RECONCILE = "source.extensions.fluxcd.io/reconcile"
+"""Annotation that pauses an ArtifactGenerator with the value `disabled`."""
 _DROPPED = ("managedFields", "resourceVersion")
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -47,10 +49,21 @@ def record_of(kind: Kind, obj: Object) -> Record:
         status=orjson.dumps(status) if status else None,
         targets=tuple(dict.fromkeys(targets_of(ref, spec))),
         requested=(meta.get("annotations") or {}).get(REQUESTED_AT, ""),
-        suspended=bool(spec.get("suspend")),
+        suspended=_suspended(meta, spec),
         deleting=bool(meta.get("deletionTimestamp")),
         reach=reach.encode(),
     )
+
+
+def _suspended(meta: Object, spec: Object) -> bool:
+    """By the spec or, for ArtifactGenerators, by the annotation."""
+    switch = (meta.get("annotations") or {}).get(RECONCILE, "")
+    return bool(spec.get("suspend")) or str(switch).lower() == "disabled"
+
+
+def is_static(kind: Kind, obj: Object) -> bool:
+    """Whether nothing is done for the resource itself: a HelmRepository of type oci, which only HelmCharts read."""
+    return kind.name == "HelmRepository" and _mapping(obj.get("spec")).get("type") == "oci"
 
 
 def reach_of(ref: Ref, spec: Object) -> Reach:
@@ -76,6 +89,9 @@ def targets_of(ref: Ref, spec: Object) -> Iterator[str]:
         yield f"{ref.kind}/{entry.get('namespace') or ref.namespace}/{entry.get('name')}"
     for entry in _mappings(spec.get("include")):
         yield f"GitRepository/{ref.namespace}/{_mapping(entry.get('repository')).get('name')}"
+    for entry in _mappings(spec.get("sources")):
+        if entry.get("kind") and entry.get("name"):
+            yield f"{entry['kind']}/{entry.get('namespace') or ref.namespace}/{entry['name']}"
     for kind, name in _configs(spec):
         if name:
             yield f"{kind}/{ref.namespace}/{name}"
@@ -83,8 +99,8 @@ def targets_of(ref: Ref, spec: Object) -> Iterator[str]:
 
 def _configs(spec: Object) -> Iterator[tuple[str, str | None]]:
     """The Secrets and ConfigMaps that a spec names; all are in the resource's own namespace."""
-    for holder in (spec, *(_mapping(spec.get(field)) for field in ("verify", "decryption", "kubeConfig"))):
-        for field in ("secretRef", "certSecretRef", "proxySecretRef"):
+    for holder in (spec, *(_mapping(spec.get(field)) for field in ("verify", "decryption", "kubeConfig", "sts"))):
+        for field in ("secretRef", "certSecretRef", "proxySecretRef", "trustedRootSecretRef"):
             yield "Secret", _mapping(holder.get(field)).get("name")
         yield "ConfigMap", _mapping(holder.get("configMapRef")).get("name")
     for entry in _mappings(_mapping(spec.get("postBuild")).get("substituteFrom")):

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 FINALIZED = "$finalized"
 """Key of a status that means: nothing keeps the resource from going away."""
+RELEASED = "$released"
+"""Key of a status that means: the resource is none that is reconciled any more; our traces are taken off it."""
 TRIES = 5
 """A finalizer list that others change at the same moment is read again this often."""
 
@@ -47,6 +49,8 @@ class StatusWriter:
             return False
         if fields.get(FINALIZED):
             return self._finalize(kind, name, uid)
+        if fields.get(RELEASED):
+            return self._replace(kind, name, uid, {}) and self._finalize(kind, name, uid, deleting=False)
         return self._replace(kind, name, uid, fields)
 
     def _replace(self, kind: Kind, ref: Ref, uid: str, status: dict[str, Any]) -> bool:
@@ -67,14 +71,15 @@ class StatusWriter:
             return False
         return True
 
-    def _finalize(self, kind: Kind, ref: Ref, uid: str) -> bool:
+    def _finalize(self, kind: Kind, ref: Ref, uid: str, *, deleting: bool = True) -> bool:
+        """Take our finalizer off, by default only of a resource that is being deleted."""
         for _ in range(TRIES):
             live = self._read(kind, ref)
             if live is None or live["metadata"]["uid"] != uid:
                 return False
             meta = live["metadata"]
             finalizers = meta.get("finalizers") or []
-            if kind.finalizer not in finalizers or not meta.get("deletionTimestamp"):
+            if kind.finalizer not in finalizers or (deleting and not meta.get("deletionTimestamp")):
                 return False
             try:
                 self._drop_finalizer(kind, ref, meta, [f for f in finalizers if f != kind.finalizer])

@@ -45,11 +45,14 @@ class Context:
         return CacheSettings.from_env()
 
     @cached_property
+    def artifacts(self) -> DigestCache:
+        """Artifacts on disk, whoever made them."""
+        return DigestCache(self.directory("artifacts"), self.caches.artifact_bytes)
+
+    @cached_property
     def store(self) -> ArtifactStore:
         """S3, behind the cache on disk."""
-        return ArtifactStore(
-            StoreSettings.from_env(), DigestCache(self.directory("artifacts"), self.caches.artifact_bytes)
-        )
+        return ArtifactStore(StoreSettings.from_env(), self.artifacts)
 
     @cached_property
     def engine(self) -> Engine:

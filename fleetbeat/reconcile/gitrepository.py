@@ -1,21 +1,32 @@
 """The GitRepository pipeline: from a ref of a Git server to an artifact that everybody can read.
 
 An unchanged ref costs one round trip to the server, which sweeps share (sourcesweep.py).
+
+Signatures (`spec.verify`) are checked by each source for itself, and again whenever anything differs that the last
+check depended on: commit, tag object, mode, the content of the Secret with the keys, the validity of a PGP key. The
+memo holds a digest of all that, and the condition SourceVerified must still be true; without either the check is done
+again. So a removed key makes the next run fail, and the change of the Secret starts that run. Sweeps leave such sources
+alone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import msgspec
 
+from fleetbeat.api.conditions import get_condition, remove_condition
 from fleetbeat.api.source import GitRepositorySpec, GitRepositoryStatus
-from fleetbeat.errors import AuthenticationFailed
+from fleetbeat.errors import FleetbeatError, IncludeUnavailable, VerificationFailed
 from fleetbeat.kube.errors import NotFound
-from fleetbeat.reconcile.outcome import Outcome
+from fleetbeat.reconcile.gitaccount import Login, account_of
+from fleetbeat.reconcile.gitinclude import PAUSE, Copied, resolve
+from fleetbeat.reconcile.outcome import Outcome, Status
+from fleetbeat.reconcile.politeness import wait_turn
 from fleetbeat.reconcile.run import Pipeline
 from fleetbeat.reconcile.sourcework import (
+    VERIFIED,
     Fetched,
     SourceWork,
     fail,
@@ -24,11 +35,10 @@ from fleetbeat.reconcile.sourcework import (
     publish,
     read_spec,
     store_artifact,
-    wait_turn,
 )
-from fleetbeat.reconcile.targets import HubReader
-from fleetbeat.sources.credentials import HttpCredentials, git_http_credentials
-from fleetbeat.sources.git import Deadline, Observed, fetch
+from fleetbeat.sources.credentials import ANONYMOUS, Account
+from fleetbeat.sources.git import Deadline, GitResult, Keyring, Observed, fetch
+from fleetbeat.sources.git.plan import Plan
 
 
 @dataclass
@@ -37,31 +47,73 @@ class GitWork(SourceWork[GitRepositorySpec]):
 
     sweepable: ClassVar[bool] = True
 
-    credentials: HttpCredentials | None = None
+    failures: ClassVar[tuple[str, ...]] = (*SourceWork.failures, "IncludeUnavailable", "ArtifactOutdated")
+
+    credentials: Account = ANONYMOUS
+    keyring: Keyring | None = None
+    copied: list[Copied] = field(default_factory=list)
+    """What spec.include brings, in its order."""
+    found: GitResult | None = None
 
     def facts(self) -> dict[str, Any]:
         """What the artifact was made of."""
+        spec = self.spec
         return {
-            "observedIgnore": self.spec.ignore,
-            "observedSparseCheckout": list(self.spec.sparse_checkout) or None,
+            "observedIgnore": spec.ignore,
+            "observedSparseCheckout": list(spec.sparse_checkout) or None,
+            "observedRecurseSubmodules": spec.recurse_submodules or None,
+            "observedInclude": msgspec.to_builtins(spec.include) or None,
+            "includedArtifacts": [one.artifact for one in self.copied] or None,
+            "sourceVerificationMode": Plan.of(spec).mode or None,
         }
+
+    def mark(self, status: Status) -> None:
+        """SourceVerified: of this check, or of the earlier one that still holds."""
+        conditions = status["conditions"]
+        told = get_condition(conditions, VERIFIED)
+        if self.spec.verify is None:
+            remove_condition(conditions, VERIFIED)
+        elif self.found is not None:
+            message = self.found.verified or (told or {}).get("message", "")
+            self.attempt.condition(status, VERIFIED, "True", "Succeeded", message)
+
+    def blame(self, error: FleetbeatError) -> str:
+        """An included source that cannot be used is told apart from the source's own server."""
+        return "IncludeUnavailable" if isinstance(error, IncludeUnavailable) else super().blame(error)
+
+    @property
+    def proof(self) -> str:
+        """Of the last check of signatures, as far as its outcome still stands in the status."""
+        told = get_condition(self.old.get("conditions") or [], VERIFIED)
+        return self.remembered.verified if told is not None and told.get("status") == "True" else ""
 
 
 def read_credentials(work: GitWork) -> Outcome | None:
-    """The Secret of `spec.secretRef`, read from the hub for this run only."""
-    if work.spec.secret_ref is None:
-        return None
-    work.credentials = account_of(work.ctx.targets.reader, work.ref.namespace, work.spec.secret_ref.name)
+    """The Secrets of the spec, read from the hub for this run only."""
+    login = Login.of(work.ref.namespace, work.spec, Plan.of(work.spec).url)
+    work.credentials = account_of(work.ctx.targets.reader, login, Deadline.after(work.timeout))
     return None
 
 
-def account_of(reader: HubReader, namespace: str, name: str) -> HttpCredentials:
-    """The account in a Secret; raises AuthenticationFailed when it is missing or of no use."""
+def read_keys(work: GitWork) -> Outcome | None:
+    """The public keys of `spec.verify`, read from the hub for this run only."""
+    verify = work.spec.verify
+    if verify is None:
+        return None
+    secret = f"{work.ref.namespace}/{verify.secret_ref.name}"
     try:
-        data = reader.secret(namespace, name)
+        data = work.ctx.targets.reader.secret(work.ref.namespace, verify.secret_ref.name)
     except NotFound as error:
-        raise AuthenticationFailed(f"spec.secretRef: Secret {namespace}/{name} not found") from error
-    return git_http_credentials(data, f"{namespace}/{name}")
+        raise VerificationFailed(f"spec.verify.secretRef: Secret {secret} not found") from error
+    work.keyring = Keyring.of(data, secret)
+    return None
+
+
+def find_includes(work: GitWork) -> Outcome | None:
+    """The artifacts that `spec.include` names, as they are published now."""
+    if work.spec.include:
+        work.copied = resolve(work.ctx, work.ref, work.spec)
+    return None
 
 
 def fetch_commit(work: GitWork) -> Outcome | None:
@@ -73,20 +125,67 @@ def fetch_commit(work: GitWork) -> Outcome | None:
         work.ctx.directory("git"),
         Deadline.after(work.timeout),
         cache_bytes=work.ctx.caches.git_bytes,
+        keyring=work.keyring,
+        included=[one.included for one in work.copied],
     )
+    work.found = found
+    work.remember(verified=found.proof)
     note = f"stored artifact for commit '{found.subject}'"
     work.fetched = Fetched(found.revision, found.filename, found.archive, note)
+    for text in found.warnings:
+        work.event("GitLFSNotSupported", text, warning=True)
+    for text in found.left_out:
+        work.event("EntriesLeftOut", text, trace=True)
+    return None
+
+
+def fail_git(work: GitWork, error: FleetbeatError) -> Outcome:
+    """As every source fails; besides, a check that failed holds for nothing, and an outdated artifact is called so."""
+    if isinstance(error, VerificationFailed):
+        work.remember(verified="")
+    if isinstance(error, IncludeUnavailable) and error.retry_after is None:
+        error.retry_after = PAUSE
+    outcome = fail(work, error)
+    outdated = _outdated(work)
+    if outdated and outcome.status is not None:
+        work.attempt.condition(outcome.status, "ArtifactOutdated", "True", *outdated)
+    return outcome
+
+
+def _outdated(work: GitWork) -> tuple[str, str] | None:
+    """Reason and message, where it is known that the stored artifact is not what it should be."""
+    previous = work.previous
+    if previous is None:
+        return None
+    if work.fetched is not None and work.fetched.revision != previous.get("revision"):
+        return "NewRevision", f"new upstream revision '{work.fetched.revision}'"
+    before = [artifact.get("digest") for artifact in work.old.get("includedArtifacts") or []]
+    if work.copied and before != [one.artifact["digest"] for one in work.copied]:
+        return "IncludeChange", "included artifacts differ from those of the stored artifact"
     return None
 
 
 def _observed(work: GitWork) -> Observed | None:
     """What the stored artifact was made of; None when it must be made again."""
-    return Observed.of(msgspec.convert(work.old, GitRepositoryStatus)) if work.standing() else None
+    if not work.standing():
+        return None
+    return Observed.of(msgspec.convert(work.old, GitRepositoryStatus), work.proof)
 
 
 PIPELINE = Pipeline(
     work=GitWork,
-    steps=(finalise, read_spec, wait_turn, read_credentials, fetch_commit, keep, store_artifact, publish),
-    on_error=fail,
+    steps=(
+        finalise,
+        read_spec,
+        wait_turn,
+        read_credentials,
+        read_keys,
+        find_includes,
+        fetch_commit,
+        keep,
+        store_artifact,
+        publish,
+    ),
+    on_error=fail_git,
 )
 """What a run of a GitRepository does."""

@@ -48,6 +48,8 @@ class Outcome:
     """True: until something changes, the cluster's sweep may check this ref together with the others."""
     finalized: bool = False
     """True: nothing keeps the resource from going away."""
+    released: bool = False
+    """True: the resource needs us no longer; its status and our finalizer are taken off it."""
     announce: bool = False
     """True: whoever depends on this ref is poked, because it became ready or moved to another revision."""
     events: tuple[Event, ...] = ()

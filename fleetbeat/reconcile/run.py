@@ -137,13 +137,19 @@ def execute(ctx: Context, pipeline: Pipeline, shard: str, ref: str, fence: int) 
         why=given.why,
         cluster=given.cluster,
         obj=msgspec.json.decode(given.obj),
-        old=msgspec.json.decode(given.status) if given.status else {},
+        old=_status(given.status),
         memo=msgspec.json.decode(given.memo) if given.memo else {},
         lease=lease,
     )
     with ctx.heartbeat.keep(lease):
         outcome = _walk(pipeline, work)
     return _finish(work, outcome)
+
+
+def _status(stored: bytes | None) -> Status:
+    """The status as stored; marks for the reporter are none of the resource's."""
+    fields: Status = msgspec.json.decode(stored) if stored else {}
+    return {key: value for key, value in fields.items() if not key.startswith("$")}
 
 
 def _walk(pipeline: Pipeline, work: Work[Any]) -> Outcome:
@@ -170,6 +176,7 @@ def _finish(work: Work[Any], outcome: Outcome) -> Outcome:
     events = (*work.events, *outcome.events)
     outcome = replace(outcome, seconds=work.seconds, events=events)
     status = {"$finalized": True} if outcome.finalized else outcome.status
+    status = {"$released": True} if outcome.released else status
     try:
         ended = work.ctx.state.finish(
             work.shard,

@@ -12,6 +12,7 @@ from zlib import crc32
 import msgspec
 
 from fleetbeat.api.meta import FENCE_KEY
+from fleetbeat.artifacts import record
 from fleetbeat.artifacts.store import NEWEST_KEPT, YOUNG_SECONDS, ArtifactStore, Source
 
 Artifact = dict[str, Any]
@@ -43,8 +44,7 @@ def key_of(store: ArtifactStore, source: Source, artifact: Artifact) -> str:
 
 def record_of(store: ArtifactStore, source: Source, artifact: Artifact) -> bytes:
     """What the registry tells consumers; equal artifacts have equal bytes."""
-    fields = {"fence": int(fence_of(artifact)), "uid": source.uid, "key": key_of(store, source, artifact)}
-    return msgspec.json.encode(artifact | fields)
+    return record.encode(store, source, artifact)
 
 
 class Memo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -58,6 +58,10 @@ class Memo(msgspec.Struct, frozen=True, omit_defaults=True):
     """How many there are; none is counted twice, a lost memo guesses."""
     failures: int = 0
     """Failed runs in a row."""
+    verified: str = ""
+    """Digest of all that the last check of signatures depended on; empty when it failed or there was none."""
+    validator: str = ""
+    """What upstream may be asked with whether anything changed, and what that speaks of; the kind's own words."""
 
     @classmethod
     def read(cls, memo: Mapping[str, Any] | bytes | None, artifact: Artifact | None) -> Memo:

@@ -13,24 +13,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
-from time import monotonic, time
-from typing import Any, NamedTuple
+from time import monotonic
+from typing import NamedTuple
 
 import msgspec
 
-from fleetbeat.api.conditions import is_ready
 from fleetbeat.api.decode import decode_spec
 from fleetbeat.api.kinds import KINDS
-from fleetbeat.api.meta import REQUESTED_AT, parse_duration
-from fleetbeat.api.refs import Ref
+from fleetbeat.api.meta import parse_duration
 from fleetbeat.api.source import GitRepositorySpec, GitRepositoryStatus
-from fleetbeat.artifacts.store import Source
 from fleetbeat.errors import FleetbeatError
 from fleetbeat.reconcile.context import Context
-from fleetbeat.reconcile.gitrepository import account_of
-from fleetbeat.reconcile.sourceartifact import Memo, record_of, stored_artifact
+from fleetbeat.reconcile.gitaccount import Login, account_of
+from fleetbeat.reconcile.gitinclude import digests
+from fleetbeat.reconcile.ocisweep import FollowedTag, ask_registries, read_oci
+from fleetbeat.reconcile.sweepable import known
 from fleetbeat.reconcile.targets import HubReader
-from fleetbeat.sources.credentials import ANONYMOUS, HttpCredentials
+from fleetbeat.sources.credentials import ANONYMOUS, Account
 from fleetbeat.sources.git import Deadline, Observed
 from fleetbeat.sources.git.plan import Plan
 from fleetbeat.sources.git.poll import difference, list_refs
@@ -67,14 +66,13 @@ class Followed(NamedTuple):
     ref: str
     plan: Plan
     observed: Observed
-    secret: str
-    """`namespace/name`; empty without."""
+    login: Login
     seconds: float
     """How long its server may take."""
 
 
-Group = tuple[str, HttpCredentials, float]
-"""All that decides what a server answers: URL, account with its authorities, and how long it may take."""
+Group = tuple[str, Account, float]
+"""All that decides what a server answers: URL, account with its authorities and proxy, and how long it may take."""
 
 
 def sweep(ctx: Context, shard: str, fence: int, refs: Sequence[str]) -> Polled:
@@ -83,7 +81,7 @@ def sweep(ctx: Context, shard: str, fence: int, refs: Sequence[str]) -> Polled:
     settling = _Settling(ctx, shard, fence)
     found = _read(ctx, shard, refs)
     settling.settle((), {ref: reason for ref, reason in found.items() if isinstance(reason, str)})
-    asked = _ask_all(ctx, [known for known in found.values() if isinstance(known, Followed)], settling)
+    asked = _ask_all(ctx, [one for one in found.values() if not isinstance(one, str)], settling)
     return Polled(settling.unchanged, asked, tuple(settling.poked), monotonic() - begun)
 
 
@@ -109,10 +107,10 @@ class _Settling:
 # What is known of the sources
 
 
-def _read(ctx: Context, shard: str, refs: Sequence[str]) -> dict[str, Followed | str]:
+def _read(ctx: Context, shard: str, refs: Sequence[str]) -> dict[str, Followed | FollowedTag | str]:
     """Each ref as its upstream may confirm it, or why it needs a run whatever its upstream says."""
     looks, memos, records = ctx.state.looks(refs), ctx.state.memos(shard, refs), ctx.state.artifacts(refs)
-    found: dict[str, Followed | str] = {}
+    found: dict[str, Followed | FollowedTag | str] = {}
     for ref in refs:
         reader = _READERS.get(ref.partition("/")[0])
         look = looks.get(ref)
@@ -127,84 +125,73 @@ def _read(ctx: Context, shard: str, refs: Sequence[str]) -> dict[str, Followed |
 
 
 def _read_git(ctx: Context, look: Look, memo: bytes | None, record: bytes | None) -> Followed | str:
-    obj, status = msgspec.json.decode(look.obj), msgspec.json.decode(look.status or b"{}")
-    artifact, observed = stored_artifact(status), Observed.of(msgspec.convert(status, GitRepositoryStatus))
-    ref = Ref.parse(look.ref)
-    source = Source(ref.kind, ref.namespace, ref.name, look.uid)
-    if not _is_settled(obj, status, look.generation):
-        return "it is not settled"
-    if artifact is None or observed is None or record != record_of(ctx.store, source, artifact):
+    found = known(ctx, look, memo, record)
+    if isinstance(found, str):
+        return found
+    ref, observed = found.ref, Observed.of(msgspec.convert(found.status, GitRepositoryStatus))
+    if observed is None:
         return "its artifact is not published"
-    remembered = Memo.read(memo, artifact)
-    if not remembered.sweepable(look.ref, time()):
-        return "its artifact is looked for in the store"
-    if remembered.collects(time()):
-        return "old artifacts are removed"
-    spec: GitRepositorySpec = decode_spec(KINDS["GitRepository"], obj)
-    secret = f"{ref.namespace}/{spec.secret_ref.name}" if spec.secret_ref else ""
-    seconds = min(SERVER_SECONDS, parse_duration(spec.timeout))
-    return Followed(look.ref, Plan.of(spec), observed, secret, seconds)
+    spec: GitRepositorySpec = decode_spec(KINDS["GitRepository"], found.obj)
+    if spec.verify is not None:
+        return "its signatures are its own to check"
+    plan, seconds = Plan.of(spec, digests(ctx, ref, spec.include)), min(SERVER_SECONDS, parse_duration(spec.timeout))
+    if plan.includes != observed.includes:
+        return "an included source has changed"
+    return Followed(look.ref, plan, observed, Login.of(ref.namespace, spec, plan.url), seconds)
 
 
-def _is_settled(obj: Mapping[str, Any], status: Mapping[str, Any], generation: int) -> bool:
-    """Ready at the generation that is to be, and nobody waits for an acknowledgement."""
-    meta = obj["metadata"]
-    token = (meta.get("annotations") or {}).get(REQUESTED_AT)
-    current = status.get("observedGeneration") == generation == meta.get("generation", 0)
-    asked = bool(token) and token != status.get("lastHandledReconcileAt")
-    return is_ready(status) and current and not asked and not meta.get("deletionTimestamp")
-
-
-Reader = Callable[[Context, Look, bytes | None, bytes | None], Followed | str]
-_READERS: dict[str, Reader] = {"GitRepository": _read_git}
+Reader = Callable[[Context, Look, bytes | None, bytes | None], Followed | FollowedTag | str]
+_READERS: dict[str, Reader] = {"GitRepository": _read_git, "OCIRepository": read_oci}
 """kind → how one of it is read from its registry entry, memo and published artifact."""
 
 
 # What the servers say
 
 
-def _ask_all(ctx: Context, sources: Sequence[Followed], settling: _Settling) -> int:
-    """Ask for everything, those without credentials first, so that a hub that does not answer delays nobody else."""
+def _ask_all(ctx: Context, found: Sequence[Followed | FollowedTag], settling: _Settling) -> int:
+    """Ask for everything, Git without credentials first, so that a hub that does not answer delays nobody there."""
     deadline = Deadline.after(SWEEP_SECONDS)
-    public = [source for source in sources if not source.secret]
-    private = [source for source in sources if source.secret]
+    sources = [one for one in found if isinstance(one, Followed)]
+    tags = [one for one in found if isinstance(one, FollowedTag)]
+    public = [source for source in sources if source.login.anonymous]
+    private = [source for source in sources if not source.login.anonymous]
     with ThreadPoolExecutor(THREADS, "poll") as pool:
         try:
-            asked = _ask(pool, _grouped(public, {"": ANONYMOUS}), deadline, settling)
-            accounts = _accounts(ctx, pool, {source.secret for source in private}, deadline)
-            lost = {s.ref: reason for s in private if isinstance(reason := accounts[s.secret], str)}
+            asked = _ask(pool, _grouped(public, {source.login: ANONYMOUS for source in public}), deadline, settling)
+            accounts = _accounts(ctx, pool, {source.login for source in private}, deadline)
+            lost = {s.ref: reason for s in private if isinstance(reason := accounts[s.login], str)}
             settling.settle((), lost)
-            usable = {name: account for name, account in accounts.items() if isinstance(account, HttpCredentials)}
-            known = [source for source in private if source.ref not in lost]
-            return asked + _ask(pool, _grouped(known, usable), deadline, settling)
+            usable = {login: account for login, account in accounts.items() if not isinstance(account, str)}
+            left = [source for source in private if source.ref not in lost]
+            asked += _ask(pool, _grouped(left, usable), deadline, settling)
+            return asked + ask_registries(ctx, pool, tags, deadline, settling.settle)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 def _accounts(
-    ctx: Context, pool: ThreadPoolExecutor, secrets: Iterable[str], deadline: Deadline
-) -> dict[str, HttpCredentials | str]:
-    """Each Secret read once: the account, or why there is none."""
-    names = sorted(secrets)
-    if not names:
+    ctx: Context, pool: ThreadPoolExecutor, logins: Iterable[Login], deadline: Deadline
+) -> dict[Login, Account | str]:
+    """Each login made once: the account, or why there is none."""
+    wanted = sorted(logins)
+    if not wanted:
         return {}
-    return dict(zip(names, pool.map(partial(_account, ctx.targets.reader, deadline), names), strict=True))
+    return dict(zip(wanted, pool.map(partial(_account, ctx.targets.reader, deadline), wanted), strict=True))
 
 
-def _account(reader: HubReader, deadline: Deadline, secret: str) -> HttpCredentials | str:
+def _account(reader: HubReader, deadline: Deadline, login: Login) -> Account | str:
     try:
-        deadline.left()
-        return account_of(reader, *secret.split("/", 1))
+        return account_of(reader, login, Deadline.after(min(SERVER_SECONDS, deadline.left())))
     except FleetbeatError as error:
         return error.message[:200]
 
 
-def _grouped(sources: Iterable[Followed], accounts: Mapping[str, HttpCredentials]) -> dict[Group, list[Followed]]:
+def _grouped(sources: Iterable[Followed], accounts: Mapping[Login, Account]) -> dict[Group, list[Followed]]:
     """By what decides the answer. Credentials are equal in every part or they make different groups."""
     groups: dict[Group, list[Followed]] = defaultdict(list)
     for source in sources:
-        groups[source.plan.url, accounts[source.secret], source.seconds].append(source)
+        groups[source.plan.url, accounts[source.login], source.seconds].append(source)
     return groups
 
 

@@ -8,7 +8,6 @@ its status says besides (`facts`); it never touches store, registry or memo itse
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,9 +23,8 @@ from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.meta import FENCE_KEY, parse_duration
 from fleetbeat.artifacts.archive import Archive
 from fleetbeat.artifacts.store import NEWEST_KEPT, Source
-from fleetbeat.errors import FleetbeatError, StorageFailed
+from fleetbeat.errors import FleetbeatError, InvalidVerificationMode, StorageFailed, VerificationFailed
 from fleetbeat.reconcile import backoff
-from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.outcome import Outcome, Status, short_revision
 from fleetbeat.reconcile.run import Work
 from fleetbeat.reconcile.sourceartifact import Artifact, Memo, fence_of, key_of, record_of, stored_artifact
@@ -34,8 +32,15 @@ from fleetbeat.reconcile.status import now_text
 
 BACKOFF_LAST = 900.0
 """Longest pause after a failure of the upstream, seconds."""
-BURST = 10
-"""Seconds' worth of looks that a host which was left alone may get at once."""
+
+VERIFIED = "SourceVerified"
+"""The condition about signatures; false is bad, other than of the conditions about failures."""
+
+SUCCEEDED = "Succeeded"
+"""Reason of a success, where a kind has no words of its own."""
+
+ORIGIN = ("org.opencontainers.image.source", "org.opencontainers.image.revision")
+"""The metadata of an artifact that events tell: where its content comes from. No other is sure to be a valid name."""
 
 SpecT = TypeVar("SpecT")
 
@@ -54,6 +59,10 @@ class Fetched:
     """What the event says of a new artifact: `stored artifact for commit 'Fix the port'`."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """`status.artifact.metadata`, besides our own key."""
+    reason: str = SUCCEEDED
+    """Why Ready is true; another one than the usual is also the event's."""
+    message: str = ""
+    """What Ready says; empty: `stored artifact for revision …`."""
 
 
 @dataclass
@@ -82,10 +91,12 @@ class SourceWork(Work[SpecT]):
         """Set further conditions on the status of a success."""
 
     def blame(self, error: FleetbeatError) -> str:
-        """The condition that becomes true by this failure."""
+        """The condition that this failure makes true or, of SourceVerified, false."""
+        if isinstance(error, VerificationFailed | InvalidVerificationMode):
+            return VERIFIED
         return "StorageOperationFailed" if isinstance(error, StorageFailed) else "FetchFailed"
 
-    def remember(self, **facts: float) -> None:
+    def remember(self, **facts: float | str) -> None:
         """Change the memo that this run leaves behind."""
         self.remembered = msgspec.structs.replace(self.remembered, **facts)
 
@@ -142,22 +153,6 @@ def read_spec(work: SourceWork[Any]) -> Outcome | None:
     return Outcome(summary="suspended") if work.spec.suspend else None
 
 
-def wait_turn(work: SourceWork[Any]) -> Outcome | None:
-    """A host that all workers together have asked often enough is asked a little later; nothing has failed then."""
-    host = work.host
-    wait = polite_wait(work.ctx, host)
-    if not wait:
-        return None
-    return Outcome(f"put off: {host} is asked {work.ctx.settings.host_rate} times a second already", next_in=wait)
-
-
-def polite_wait(ctx: Context, host: str) -> float:
-    """0 when `host` may be asked now, else the seconds to let it alone, which differ from caller to caller."""
-    rate = ctx.settings.host_rate
-    wait = ctx.state.take(f"host:{host}", rate, rate * BURST) if host and rate else 0.0
-    return wait and wait + random.uniform(0, BURST / 2)  # noqa: S311 - spreads load, guards nothing
-
-
 def keep(work: SourceWork[Any]) -> Outcome | None:
     """What is stored already and still right ends the run."""
     if _fetched(work).archive is not None:
@@ -179,8 +174,10 @@ def store_artifact(work: SourceWork[Any]) -> Outcome | None:
         work.artifact = _artifact(work, fetched, archive)
     _count(work)
     if work.artifact["metadata"][FENCE_KEY] == str(work.fence):
-        metadata = {"revision": fetched.revision, "digest": archive.digest, **fetched.metadata}
-        work.event("NewArtifact", fetched.note, metadata=metadata)
+        told = {name: text for name, text in fetched.metadata.items() if name in ORIGIN}
+        metadata = {"revision": fetched.revision, "digest": archive.digest, **told}
+        reason = "NewArtifact" if fetched.reason == SUCCEEDED else fetched.reason
+        work.event(reason, fetched.note, metadata=metadata)
     return None
 
 
@@ -198,7 +195,9 @@ def fail(work: SourceWork[Any], error: FleetbeatError) -> Outcome:
         _publish(work)
     attempt = work.attempt
     status = attempt.failed(error)
-    attempt.condition(status, work.blame(error), "True", error.reason, error.message)
+    blamed = work.blame(error)
+    remove_condition(status["conditions"], *work.failures)
+    attempt.condition(status, blamed, "False" if blamed == VERIFIED else "True", error.reason, error.message)
     work.event(error.reason, error.message, warning=True)
     failures = work.remembered.failures + 1
     work.remember(failures=failures)
@@ -274,12 +273,12 @@ def _collect(work: SourceWork[Any]) -> None:
 def _ready(work: SourceWork[Any], what: str) -> Outcome:
     revision = (work.artifact or {}).get("revision", "")
     attempt = work.attempt
-    message = f"stored artifact for revision '{revision}'"
+    fetched = _fetched(work)
+    message = fetched.message or f"stored artifact for revision '{revision}'"
     url = {"url": _url(work, work.latest)} if work.latest else {}
-    status = attempt.ready("Succeeded", message, artifact=work.artifact, **url, **work.facts())
-    attempt.condition(status, "ArtifactInStorage", "True", "Succeeded", message)
-    for kind in work.failures:
-        remove_condition(status["conditions"], kind)
+    status = attempt.ready(fetched.reason, message, artifact=work.artifact, **url, **work.facts())
+    attempt.condition(status, "ArtifactInStorage", "True", fetched.reason, message)
+    remove_condition(status["conditions"], *work.failures)
     work.mark(status)
     work.remember(failures=0)
     memo: dict[str, Any] = msgspec.to_builtins(work.remembered)

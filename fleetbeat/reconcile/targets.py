@@ -40,6 +40,10 @@ class HubReader:
         """The text data of a ConfigMap; raises NotFound."""
         return dict(self._get("configmaps", namespace, name).get("data") or {})
 
+    def service_account(self, namespace: str, name: str) -> dict[str, Any]:
+        """A ServiceAccount; raises NotFound."""
+        return self._get("serviceaccounts", namespace, name)
+
     def _get(self, plural: str, namespace: str, name: str) -> dict[str, Any]:
         obj: dict[str, Any] = self.client.get(f"/api/v1/namespaces/{namespace}/{plural}/{name}")
         return obj

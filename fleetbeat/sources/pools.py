@@ -1,48 +1,80 @@
 """Connections to upstream servers, shared by all runs of a process that trust and present the same certificates.
 
-Owns TLS settings, the environment's proxy, and the words for what can go wrong on the way. A pool carries no password
-or token: these go with each request. Client certificates are part of a pool, so accounts never share one.
+Owns TLS settings, the proxy (an account's own, else the environment's), and the words for what can go wrong on the way.
+A pool carries no password or token of a server: these go with each request. Client certificates and proxies with their
+login are part of a pool, so accounts never share one.
 """
 
 from __future__ import annotations
 
+import base64
+import re
 import ssl
 import tempfile
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from urllib3 import PoolManager, ProxyManager
+from urllib3 import PoolManager, ProxyManager, disable_warnings
+from urllib3.contrib.socks import SOCKSProxyManager
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    InsecureRequestWarning,
     NameResolutionError,
     NewConnectionError,
+    ProtocolError,
     ProxyError,
     ReadTimeoutError,
     SSLError,
 )
-from urllib3.util import make_headers
 
 from fleetbeat.errors import AuthenticationFailed
-from fleetbeat.sources.credentials import HttpCredentials
+from fleetbeat.sources.credentials import HttpCredentials, Proxy
+
+PROXY_LOGIN = "check username and password in the Secret of spec.proxySecretRef"
+_LOGIN_REFUSED = (
+    "Tunnel connection failed: 407",
+    "SOCKS5 authentication failed",
+    "authentication methods were rejected",
+    "requested username/password authentication",
+)
+
+disable_warnings(InsecureRequestWarning)  # who sets verify to False means it
 
 
-def pool(url: str, credentials: HttpCredentials) -> PoolManager:
-    """The pool for that URL's proxy and those certificates."""
-    return _pool(_proxy(url), credentials.ca, credentials.certificate, credentials.key)
+def pool(url: str, credentials: HttpCredentials, *, verify: bool = True) -> PoolManager:
+    """The pool for that URL's proxy and those certificates; without `verify` the server may show any certificate."""
+    return _pool(credentials.proxy or _proxy(url), credentials.ca, credentials.certificate, credentials.key, verify)
 
 
 @lru_cache(maxsize=64)
-def _pool(proxy: str | None, ca: bytes | None, certificate: bytes | None, key: bytes | None) -> PoolManager:
+def _pool(
+    proxy: Proxy | None, ca: bytes | None, certificate: bytes | None, key: bytes | None, verify: bool
+) -> PoolManager:
     context = _tls(ca, certificate, key)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     if proxy is None:
         return PoolManager(num_pools=64, maxsize=2, ssl_context=context)
-    parts = urlsplit(proxy)
-    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
-    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    headers = make_headers(proxy_basic_auth=login) if login else None
-    return ProxyManager(address, num_pools=64, maxsize=2, ssl_context=context, proxy_headers=headers)
+    name, password = proxy.username, proxy.password or ""
+    if proxy.address.startswith("socks"):
+        secret = None if name is None else password
+        return SOCKSProxyManager(proxy.address, name, secret, num_pools=64, maxsize=2, ssl_context=context)
+    headers = {"proxy-authorization": f"Basic {_base64(f'{name}:{password}')}"} if name is not None else None
+    return ProxyManager(
+        proxy.address,
+        num_pools=64,
+        maxsize=2,
+        ssl_context=context,
+        proxy_headers=headers,
+        proxy_ssl_context=_tls(ca, None, None),
+    )
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode("ascii")
 
 
 def _tls(ca: bytes | None, certificate: bytes | None, key: bytes | None) -> ssl.SSLContext:
@@ -71,16 +103,28 @@ def _present(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
             raise AuthenticationFailed("the keys tls.crt and tls.key of the Secret are not a usable pair") from error
 
 
-def _proxy(url: str) -> str | None:
+def _proxy(url: str) -> Proxy | None:
     """The proxy of the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY) for that URL."""
     parts = urlsplit(url)
-    if proxy_bypass(parts.netloc.rpartition("@")[2]):
+    found = None if proxy_bypass(parts.netloc.rpartition("@")[2]) else getproxies().get(parts.scheme)
+    if not found:
         return None
-    return getproxies().get(parts.scheme) or None
+    proxy = urlsplit(found)
+    login = (unquote(proxy.username), unquote(proxy.password or "")) if proxy.username else (None, None)
+    return Proxy(proxy._replace(netloc=proxy.netloc.rpartition("@")[2]).geturl(), *login)
 
 
-def describe(error: HTTPError) -> str:
-    """What went wrong on the way to a server, in one line and without the URL."""
+def is_stale(error: HTTPError) -> bool:
+    """Whether a connection broke that may have been closed while nobody used it; a new one is worth a try."""
+    if isinstance(error, ProxyError):  # so is a broken connection to a proxy called
+        return isinstance(error.original_error, (ConnectionError, ProtocolError))
+    return isinstance(error, ProtocolError)
+
+
+def describe(error: HTTPError, proxy: Proxy | None = None) -> str:
+    """What went wrong on the way to a server, in one line and without the URL; `proxy` is the account's own."""
+    if proxy is not None and (words := _of_proxy(error, proxy)):
+        return words
     match error:
         case NameResolutionError():
             return "unknown host; check the URL and this worker's DNS"
@@ -96,6 +140,18 @@ def describe(error: HTTPError) -> str:
             return f"TLS failed: {_reason(error)}{_remedy(_reason(error))}"
         case _:
             return f"the connection broke: {type(error).__name__}"
+
+
+def _of_proxy(error: HTTPError, proxy: Proxy) -> str:
+    """What is wrong with an account's own proxy, or with what it was asked for; empty for anything else."""
+    if not isinstance(error, (ProxyError, NewConnectionError, ConnectTimeoutError)):
+        return ""
+    text = str(error)
+    if any(sign in text for sign in _LOGIN_REFUSED):
+        return f"the proxy {proxy.address} refuses access; {PROXY_LOGIN}"
+    if refused := re.search(r"Tunnel connection failed: (\d+)|(0x0\d: [A-Za-z ]+)", text):
+        return f"the proxy {proxy.address} does not reach the server ({refused[1] or refused[2]})"
+    return f"the proxy {proxy.address} cannot be reached; check the address in the Secret of spec.proxySecretRef"
 
 
 def _remedy(reason: str) -> str:

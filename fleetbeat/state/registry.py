@@ -105,6 +105,28 @@ class Registry(Server):
         """
         return bool(self.call("publish_artifact", source, artifact, "" if registrar is None else registrar))
 
+    def offer(self, source: str, artifact: bytes | None, fence: int) -> bool:
+        """Make `artifact` (JSON without `key`) that of a source which others reconcile; None: it has none (any more).
+
+        Whatever is offered last holds. False when revision, digest and URL were known already; else the source is
+        `untold` until `told`.
+        `fence` is the caller's of the role `registrar`, who may do this also while it rebuilds.
+        """
+        return bool(self.call("offer", fence, source, artifact or b""))
+
+    def offered(self) -> set[str]:
+        """The sources of which an artifact is known, our own included."""
+        return {text(source) for source in self.command("HKEYS", "fb:artifacts")}
+
+    def untold(self) -> list[str]:
+        """Sources with an offered artifact that nobody was poked for yet."""
+        return [text(source) for source in self.command("SMEMBERS", "fb:untold")]
+
+    def told(self, sources: Sequence[str], fence: int) -> None:
+        """The dependents of these sources were poked."""
+        if sources:
+            self.call("told", fence, *sources)
+
     def artifact(self, source: str) -> bytes | None:
         """JSON of the artifact that `source` published in this epoch."""
         found: bytes | None = self.call("artifact", source)

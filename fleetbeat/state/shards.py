@@ -18,7 +18,12 @@ APPLY = ("apply-0", "apply-1", "apply-2", "apply-3")
 
 ALL = (SOURCE, NOTIFY, *APPLY)
 
-_SOURCES = frozenset({"GitRepository", "OCIRepository", "HelmRepository", "HelmChart", "Bucket", "ExternalArtifact"})
+_SOURCES = frozenset(
+    {
+        *("GitRepository", "OCIRepository", "HelmRepository", "HelmChart", "Bucket"),
+        *("ExternalArtifact", "ArtifactGenerator"),
+    }
+)
 _NOTIFIERS = frozenset({"Receiver", "Alert", "Provider"})
 
 

@@ -98,7 +98,7 @@ def _exists(fleet: Fleet, name: str) -> bool:
 
 
 def test_expressions_say_what_is_healthy_and_what_is_ready(fleet: Fleet) -> None:
-    """A health check on somebody else's object ends when its expression is true, and a readyExpr lets the next one go."""
+    """A health check on somebody else's object ends as its expression says, and a readyExpr lets the next one go."""
     fleet.repository("rules", {"one/cm.yaml": config_map("rules-one"), "two/cm.yaml": config_map("rules-two")})
     gate = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gate", "namespace": "default"}
     path = "/api/v1/namespaces/default/configmaps/gate"

@@ -136,7 +136,8 @@ class User:
             "ImagePolicy": {"imageRepositoryRef": {"name": "x"}, "policy": {"semver": {"range": "*"}}},
         }
         meta = {"name": name, "namespace": self.namespace, "finalizers": list(finalizers)}
-        obj = {"apiVersion": KINDS[kind].api_version, "kind": kind, "metadata": meta, "spec": defaults[kind] | spec}
+        spec = defaults.get(kind, {}) | spec
+        obj = {"apiVersion": KINDS[kind].api_version, "kind": kind, "metadata": meta, "spec": spec}
         self.client.create(KINDS[kind].path(self.namespace), obj)
         return f"{kind}/{self.namespace}/{name}"
 
@@ -152,6 +153,21 @@ class User:
         """Merge patch."""
         kind, _, name = ref.split("/")
         return self.client.patch(self.path(kind, name), fields)
+
+    def offer(self, ref: str, revision: str, **fields: Any) -> dict[str, Any]:
+        """Write `status.artifact`, as another controller does; returns it."""
+        kind, namespace, name = ref.split("/")
+        path = f"{kind.lower()}/{namespace}/{name}/{revision.rpartition(':')[2]}.tar.gz"
+        artifact = {
+            "path": path,
+            "url": f"http://source-controller.flux-system/{path}",
+            "revision": revision,
+            "digest": "sha256:" + "ab" * 32,
+            "lastUpdateTime": "2026-01-01T00:00:01Z",
+            **fields,
+        }
+        self.client.patch(f"{self.path(kind, name)}/status", {"status": {"artifact": artifact}})
+        return artifact
 
     def request(self, ref: str) -> None:
         """Ask for a run, as `flux reconcile` does."""

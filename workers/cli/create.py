@@ -56,16 +56,11 @@ def run(wanted: Wanted, access: Access, *, export: bool, wait: bool, timeout: fl
     begun = time.monotonic()
     with Progress(str(ref)) as progress:
         _apply(hub, kind.path(ref.namespace, ref.name), obj)
-        if not wait or not rows.is_owned(kind) or is_static(obj):
+        if not wait or not rows.is_owned(kind) or rows.is_static(kind, obj):
             progress.done(Tone.GOOD, "written")
             return
         end = wait_for(lambda: hub.get(kind, ref), resumed, begun + timeout, progress)
         conclude(progress, ref, end, time.monotonic() - begun)
-
-
-def is_static(obj: rows.Obj) -> bool:
-    """True for what nothing reconciles by design: a HelmRepository that is a registry."""
-    return bool(obj["kind"] == "HelmRepository" and obj["spec"].get("type") == "oci")
 
 
 def pruned(fields: Mapping[str, Any]) -> Spec:

@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from fleetbeat.errors import CommandFailed
-from workers.cli.options import DEFAULT_NAMESPACE, Context, Kubeconfig, Namespace, Timeout, Wait, seconds
+from workers.cli.options import (
+    DEFAULT_NAMESPACE,
+    Context,
+    Kubeconfig,
+    Namespace,
+    Timeout,
+    Wait,
+    listed,
+    seconds,
+    text_of,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Create or update resources.", rich_markup_mode=None)
 source = typer.Typer(no_args_is_help=True, help="Create or update sources.", rich_markup_mode=None)
@@ -68,9 +78,9 @@ def git(
     secret = {
         "username": username,
         "password": password,
-        "identity": _text(private_key_file),
-        "known_hosts": _text(known_hosts_file),
-        "ca.crt": _text(ca_file),
+        "identity": text_of(private_key_file),
+        "known_hosts": text_of(known_hosts_file),
+        "ca.crt": text_of(ca_file),
     }
     spec = {
         "url": url,
@@ -80,8 +90,8 @@ def git(
         "proxySecretRef": {"name": proxy_secret_ref},
         "provider": provider,
         "recurseSubmodules": recurse_submodules,
-        "sparseCheckout": _listed(sparse),
-        "ignore": "\n".join(_listed(ignore)),
+        "sparseCheckout": listed(sparse),
+        "ignore": "\n".join(listed(ignore)),
     }
     _create("GitRepository", name, spec, secret, name, labels, export, (kubeconfig, context, namespace), wait, timeout)
 
@@ -128,7 +138,7 @@ def oci(
         "provider": provider,
         "insecure": insecure,
         "verify": _verify(verify_provider, verify_secret_ref, verify_issuer, verify_subject),
-        "ignore": "\n".join(_listed(ignore)),
+        "ignore": "\n".join(listed(ignore)),
     }
     _create("OCIRepository", name, spec, {}, "", labels, export, (kubeconfig, context, namespace), wait, timeout)
 
@@ -204,7 +214,7 @@ def chart(
         "interval": interval,
         "sourceRef": {"kind": kind, "name": of},
         "reconcileStrategy": strategy,
-        "valuesFiles": _listed(values),
+        "valuesFiles": listed(values),
         "verify": _verify(verify_provider, verify_secret_ref, verify_issuer, verify_subject),
     }
     _create("HelmChart", name, spec, {}, "", labels, export, (kubeconfig, context, namespace), wait, timeout)
@@ -247,7 +257,7 @@ def bucket(
         "proxySecretRef": {"name": proxy_secret_ref},
         "provider": provider,
         "insecure": insecure,
-        "ignore": "\n".join(_listed(ignore)),
+        "ignore": "\n".join(listed(ignore)),
     }
     secret = {"accesskey": access_key, "secretkey": secret_key}
     where = (kubeconfig, context, namespace)
@@ -288,17 +298,3 @@ def _verify(provider: str, secret: str, issuer: str, subject: str) -> dict[str, 
         return {}
     identity = [{"issuer": issuer, "subject": subject}] if issuer else []
     return {"provider": provider, "secretRef": {"name": secret}, "matchOIDCIdentity": identity}
-
-
-def _listed(words: list[str]) -> list[str]:
-    """Options that may be repeated or hold several values with commas between them."""
-    return [part for word in words for part in word.split(",") if part]
-
-
-def _text(file: Path | None) -> str:
-    if file is None:
-        return ""
-    try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandFailed(f"{file} cannot be read: {type(error).__name__}") from error

@@ -60,7 +60,8 @@ class Detective:
             found = self._hub.find(other)
             if found is None:
                 return Reason(other, "Missing", "does not exist", "it must be created")
-            if rows.condition(found, "Ready").get("status") != "True" and len(path) < DEEPEST:
+            ready = rows.is_static(KINDS[other.kind], found) or rows.condition(found, "Ready").get("status") == "True"
+            if not ready and len(path) < DEEPEST:
                 return self.solve(other, found, path)
         return None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetbeat.errors import CommandFailed, FleetbeatError
-from workers.cli import createwords
+from workers.cli import artifactwords, createwords
 from workers.cli.formats import asked
 from workers.cli.options import (
     DEFAULT_NAMESPACE,
@@ -49,6 +49,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(createwords.app, name="create")
+artifactwords.register(app)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.refs import Ref
 from workers.cli import rows
 from workers.cli.rows import Obj, brief
@@ -90,10 +91,13 @@ def reason_of(facts: Facts) -> Reason:
     return _idle(facts)
 
 
+_WAITING = ("DependencyNotReady", "ArtifactFailed", "SourceNotReady", "SourceUnavailable", "NoSourceArtifact")
+
+
 def needs_blocker(obj: Obj) -> bool:
     """Whether another object's reason would say more than this one's own."""
     reason = rows.condition(obj, "Ready").get("reason")
-    return reason in ("DependencyNotReady", "ArtifactFailed", "SourceNotReady")
+    return reason in _WAITING
 
 
 def _not_owned(facts: Facts) -> Reason | None:
@@ -102,6 +106,12 @@ def _not_owned(facts: Facts) -> Reason | None:
     if rows.condition(facts.obj, "Ready"):
         return facts.answer("NotReconciled", "is reconciled by another controller", "Fleetbeat leaves it alone")
     return facts.answer("NotReconciled", "rests, because nothing reconciles this kind yet", "it stays as it is")
+
+
+def _static(facts: Facts) -> Reason | None:
+    if not rows.is_static(KINDS[facts.ref.kind], facts.obj):
+        return None
+    return facts.answer("Ready", f"is {rows.STATIC}", "nothing has to be done for it")
 
 
 def _suspended(facts: Facts) -> Reason | None:
@@ -228,6 +238,7 @@ def _outdated(facts: Facts) -> Reason | None:
 
 
 _QUESTIONS = (
+    _static,
     _not_owned,
     _suspended,
     _rebuilding,

@@ -105,6 +105,10 @@ def _request(hub: Hub, kind: Kind, ref: Ref, obj: rows.Obj, *, wait: bool, deadl
         raise CommandFailed(f"{ref} is suspended: run `fleetbeat resume {kind.singular} {ref.name} -n {ref.namespace}`")
     if not rows.is_owned(kind) and not rows.condition(obj, "Ready"):
         raise CommandFailed(f"{ref} cannot be reconciled: {rows.NOT_RECONCILED}")
+    if rows.is_static(kind, obj):
+        with Progress(str(ref)) as progress:
+            progress.done(Tone.GOOD, f"is {rows.STATIC}")
+        return
     started = time.monotonic()
     token = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     hub.patch(kind, ref, {"metadata": {"annotations": {REQUESTED_AT: token}}})

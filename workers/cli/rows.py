@@ -22,6 +22,7 @@ Obj = dict[str, Any]
 NOT_RECONCILED = "nothing reconciles this kind yet"
 ELSEWHERE = "(not reconciled by Fleetbeat)"
 WAITING = "waiting to be reconciled"
+STATIC = "a registry: HelmCharts read it themselves"
 
 _HASH = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})\b")
 
@@ -52,6 +53,11 @@ def condition(obj: Obj, kind: str) -> Obj:
 def is_owned(kind: Kind) -> bool:
     """Whether Fleetbeat reconciles the kind (`FLEETBEAT_OWNED_KINDS`)."""
     return kind.name in _owned_kinds()
+
+
+def is_static(kind: Kind, obj: Obj) -> bool:
+    """Whether nothing is ever done for the object itself: a HelmRepository of type oci is always ready."""
+    return kind.name == "HelmRepository" and (obj.get("spec") or {}).get("type") == "oci"
 
 
 @cache
@@ -119,6 +125,8 @@ def _prefixed_name(kind: Kind, obj: Obj) -> Cell:
 
 def _ready(kind: Kind, obj: Obj) -> Cell:
     ready = condition(obj, "Ready")
+    if is_static(kind, obj):
+        return Cell("True", Tone.GOOD)
     if not ready:
         return Cell("Unknown", Tone.WAIT) if is_owned(kind) else Cell("–", Tone.DIM)
     return Cell(ready["status"], ready_tone(ready["status"]))
@@ -134,6 +142,8 @@ def _message(kind: Kind, obj: Obj) -> Cell:
     message = shorten(one_line(ready.get("message", "")))
     if obj["metadata"].get("deletionTimestamp"):
         return Cell(f"being deleted: {message}" if ready.get("status") == "False" else "being deleted", Tone.DIM)
+    if is_static(kind, obj):
+        return Cell(STATIC)
     if is_owned(kind):
         return Cell(message) if ready else Cell(WAITING)
     return Cell(f"{message} {ELSEWHERE}") if ready else Cell(NOT_RECONCILED, Tone.DIM)

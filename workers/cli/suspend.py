@@ -41,7 +41,7 @@ def resume(words: Sequence[str], access: Access, *, every: bool, wait: bool, tim
     for kind, obj in objects:
         ref = Ref.of(obj)
         with Progress(str(ref)) as progress:
-            if not wait or not rows.is_owned(kind):
+            if not wait or not rows.is_owned(kind) or rows.is_static(kind, obj):
                 progress.done(Tone.GOOD, "resumed")
                 continue
             end = wait_for(lambda k=kind, r=ref: hub.get(k, r), resumed, started + timeout, progress)  # type: ignore[misc]

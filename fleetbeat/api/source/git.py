@@ -40,7 +40,7 @@ class GitVerify(Part, frozen=True):
     """Signatures that must hold."""
 
     secret_ref: LocalRef
-    """Secret with public keys: `*.asc` for PGP, `*.sshpub` for SSH."""
+    """Secret with public keys: `*.sshpub` for SSH, all others for PGP."""
     mode: Literal["head", "HEAD", "Tag", "TagAndHEAD"] = "HEAD"
     """What must be signed: the commit, the tag or both."""
 
@@ -68,7 +68,7 @@ class GitRepositorySpec(Part, frozen=True):
     proxy_secret_ref: LocalRef | None = None
     """Secret with the proxy's `address`, and `username` and `password` if it wants them."""
     recurse_submodules: bool = False
-    """Fetch submodules too, with the same credentials."""
+    """Fetch submodules too. Credentials go to those on the same scheme, host and port as `url` only."""
     ref: GitRef | None = None
     """What to check out; default branch `master`."""
     secret_ref: LocalRef | None = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
 from fleetbeat.artifacts.archive import MIB, Limits
-from fleetbeat.errors import GitOperationFailed
+from fleetbeat.sources.deadline import Deadline
+
+__all__ = ["Deadline", "GitLimits"]
 
 
 @dataclass(frozen=True)
@@ -28,24 +29,3 @@ class GitLimits:
     mirror_packs: int = 24
     """Fetches that a mirror collects before it is fetched anew."""
     archive: Limits = field(default_factory=Limits)
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """The moment by which a run must be over."""
-
-    at: float
-    """`time.monotonic()` seconds."""
-    seconds: float
-    """What was allowed in all, for the message."""
-
-    @classmethod
-    def after(cls, seconds: float) -> Deadline:
-        return cls(time.monotonic() + seconds, seconds)
-
-    def left(self) -> float:
-        """Seconds that remain, more than 0; GitOperationFailed when none do."""
-        left = self.at - time.monotonic()
-        if left <= 0:
-            raise GitOperationFailed(f"not finished within spec.timeout ({self.seconds:g}s)")
-        return left

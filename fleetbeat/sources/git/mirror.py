@@ -24,8 +24,8 @@ from fleetbeat.sources.git.limits import Deadline, GitLimits
 from fleetbeat.sources.git.objects import Objects
 from fleetbeat.sources.git.pack import add_pack
 from fleetbeat.sources.git.refs import Candidate
+from fleetbeat.sources.git.remote import Remote
 from fleetbeat.sources.git.shelf import Shelf
-from fleetbeat.sources.git.transport import SmartHttp
 
 SHELF = "archives"
 _POLL_SECONDS = 0.05
@@ -43,6 +43,7 @@ class Mirror:
         self._objects: Objects | None = None
         self.grown = False
         """Whether it took more room since it was opened."""
+        self._used = False
         self._packs.mkdir(parents=True, exist_ok=True)
         for leftover in self._packs.glob("new-*"):
             leftover.unlink()
@@ -61,18 +62,19 @@ class Mirror:
             raise GitOperationFailed(f"the reference points to a {found.type_name.decode()}, not to a commit")
         return found
 
-    def ensure(self, server: SmartHttp, candidate: Candidate) -> None:
-        """Fetch the candidate's tree, without history, unless it is here already."""
+    def ensure(self, server: Remote, candidate: Candidate, *, tag: bool = False) -> None:
+        """Fetch the candidate's tree, without history, unless it is here already; with `tag` its tag object too."""
         known = self._known()
-        if candidate.commit in known:
-            return
-        if len(list(self._packs.glob("*.pack"))) >= self._limits.mirror_packs:
+        here = candidate.commit in known and (not tag or candidate.want.encode() in self.objects)
+        if not here and not self._used and len(list(self._packs.glob("*.pack"))) >= self._limits.mirror_packs:
             self.clear()
             known = []
-        self._receive(server, [candidate.want], known, depth=1)
-        self._complete(candidate.commit, known)
+        self._used = True  # from now on somebody reads what is here
+        if not here:
+            self._receive(server, [candidate.want], known, depth=1)
+            self._complete(candidate.commit, known)
 
-    def ensure_by_history(self, server: SmartHttp, candidate: Candidate, tips: list[str]) -> None:
+    def ensure_by_history(self, server: Remote, candidate: Candidate, tips: list[str]) -> None:
         """Fetch all history of `tips`, for a server that does not hand out single commits."""
         self.clear()
         self._receive(server, tips, [], depth=None)
@@ -94,15 +96,17 @@ class Mirror:
     def _known(self) -> list[str]:
         return self._commits.read_text().split() if self._commits.exists() else []
 
-    def _receive(self, server: SmartHttp, wants: list[str], haves: list[str], *, depth: int | None) -> None:
+    def _receive(self, server: Remote, wants: list[str], haves: list[str], *, depth: int | None) -> None:
         self.close()
         self.grown = True
+        here = Objects(self._packs)  # the new pack is none of them yet
         file = self._packs / f"new-{os.getpid()}.pack"
         try:
             with file.open("wb") as out:
                 server.fetch(wants, haves, out, depth=depth)
-            add_pack(file, self._limits, self._deadline)
+            add_pack(file, self._limits, self._deadline, here.read if haves else None)
         finally:
+            here.close()
             file.unlink(missing_ok=True)
             file.with_suffix(".idx").unlink(missing_ok=True)
 
@@ -111,7 +115,7 @@ class Mirror:
         if commit.encode() not in self.objects:
             raise GitOperationFailed(f"the server did not send the commit {commit}")
         temporary = self._commits.with_suffix(".new")
-        temporary.write_text("\n".join([*known, commit]))
+        temporary.write_text("\n".join(dict.fromkeys([*known, commit])))
         temporary.replace(self._commits)
 
 

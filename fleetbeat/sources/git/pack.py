@@ -3,7 +3,8 @@
 Owns the first look at untrusted bytes. A pass over the pack reads each object's declared size (and, of a delta, the
 size that it will unfold to) and throws the inflated bytes away, so that neither a zlib bomb nor a chain of deltas
 that doubles at each step is ever held in memory. Only then does dulwich resolve the deltas and compute the object ids,
-which are what everything later is looked up by: content cannot differ from its id. It does not store references.
+which are what everything later is looked up by: content cannot differ from its id. A thin pack, whose deltas build on
+what the receiver has, is made whole by a copy of that. It does not store references.
 """
 
 from __future__ import annotations
@@ -12,13 +13,21 @@ import hashlib
 import mmap
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from dulwich.errors import ChecksumMismatch
 from dulwich.object_format import SHA1
-from dulwich.pack import PackData, PackIndexer, UnpackedObject, write_pack_index_v2
+from dulwich.pack import (
+    PackData,
+    PackIndexEntry,
+    PackIndexer,
+    UnpackedObject,
+    UnresolvedDeltas,
+    extend_pack,
+    write_pack_index_v2,
+)
 
 from fleetbeat.errors import ArchiveInvalid, FleetbeatError, GitOperationFailed
 from fleetbeat.sources.git.limits import Deadline, GitLimits
@@ -28,22 +37,77 @@ _OFS_DELTA, _REF_DELTA = 6, 7
 _CHUNK = 64 * 1024
 
 
-def add_pack(file: Path, limits: GitLimits, deadline: Deadline) -> None:
-    """Check and index `file` in place and rename it to `pack-<checksum>.pack`; ArchiveInvalid or GitOperationFailed."""
+Bases = Callable[[bytes], tuple[int, bytes]]
+"""id (40 hex digits) → type number and content of an object that is here already; KeyError for any other."""
+
+
+class MissingBase(KeyError):
+    """A delta builds on an object that is not where it should be: the pack is bad, or what was here before."""
+
+
+def add_pack(file: Path, limits: GitLimits, deadline: Deadline, bases: Bases | None = None) -> None:
+    """Check and index `file` in place and rename it to `pack-<checksum>.pack`; ArchiveInvalid or GitOperationFailed.
+
+    `bases` are what deltas of a thin pack may build on; with them, MissingBase is raised for one that cannot be read.
+    """
     try:
-        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
-            checksum = _checksum(buffer)
-            found = list(_scan(buffer, limits, deadline))
-        with PackData(file, SHA1) as data:
-            entries = sorted(_indexer(data, found))
-    except FleetbeatError:
+        checksum, entries = _indexed(file, limits, deadline, bases)
+    except (FleetbeatError, MissingBase):
         raise
+    except UnresolvedDeltas as error:
+        if bases is not None:
+            raise MissingBase(str(error)) from error
+        raise GitOperationFailed(f"the server sent a damaged pack: {error}") from error
     except Exception as error:  # whatever a parser makes of hostile bytes
         raise GitOperationFailed(f"the server sent a damaged pack: {error or type(error).__name__}") from error
     base = file.with_name(f"pack-{checksum.hex()}")
     with base.with_suffix(".idx").open("wb") as index:
         write_pack_index_v2(index, entries, checksum)
     file.rename(base.with_suffix(".pack"))
+
+
+def _indexed(
+    file: Path, limits: GitLimits, deadline: Deadline, bases: Bases | None
+) -> tuple[bytes, list[PackIndexEntry]]:
+    """The pack's checksum and what its index says, after whatever it lacked was put at its end."""
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
+        checksum = _checksum(buffer)
+        found = list(_scan(buffer, limits, deadline))
+    lookup = _Lookup(bases, limits, deadline) if bases is not None else None
+    with PackData(file, SHA1) as data:
+        indexer = _indexer(data, found, lookup)
+        entries = sorted(indexer)
+    if lookup is not None and indexer.ext_refs():
+        with file.open("r+b") as extended:
+            checksum, more = extend_pack(extended, set(indexer.ext_refs()), lookup.raw, SHA1)
+        entries = sorted([*entries, *more])
+    return checksum, entries
+
+
+class _Lookup:
+    """Objects that are here already, as dulwich asks for them; under the deadline and a cap."""
+
+    def __init__(self, bases: Bases, limits: GitLimits, deadline: Deadline) -> None:
+        self._bases = bases
+        self._deadline = deadline
+        self._limit = limits.unfolded_bytes
+        self._read = 0
+
+    def raw(self, id: bytes) -> tuple[int, bytes]:
+        """Type number and content; MissingBase for what is not there or cannot be read."""
+        self._deadline.left()
+        try:
+            kind, content = self._bases(id.hex().encode())
+        except Exception as error:  # whatever a damaged mirror makes of itself
+            raise MissingBase(id.hex()) from error
+        self._read += len(content)
+        _check(self._read, self._limit, "what it builds on")
+        return kind, content
+
+    def chunks(self, id: bytes) -> tuple[int, bytes | list[bytes]]:
+        """The same, for the resolution of deltas."""
+        kind, content = self.raw(id)
+        return kind, [content]
 
 
 def _checksum(buffer: mmap.mmap) -> bytes:
@@ -64,8 +128,9 @@ class _Found:
     base: int | bytes | None
 
 
-def _indexer(data: PackData, objects: list[_Found]) -> PackIndexer:
-    indexer = PackIndexer(None, SHA1.hash_func, object_format=SHA1)
+def _indexer(data: PackData, objects: list[_Found], lookup: _Lookup | None) -> PackIndexer:
+    resolve = lookup.chunks if lookup is not None else None
+    indexer = PackIndexer(None, SHA1.hash_func, object_format=SHA1, resolve_ext_ref=resolve)
     indexer.set_pack_data(data)
     for found in objects:
         unpacked = UnpackedObject(found.kind, delta_base=found.base, hash_func=SHA1.hash_func)

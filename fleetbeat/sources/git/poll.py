@@ -9,21 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fleetbeat.errors import FleetbeatError
-from fleetbeat.sources.credentials import HttpCredentials
+from fleetbeat.sources.credentials import Account
 from fleetbeat.sources.git import refs
 from fleetbeat.sources.git.limits import Deadline, GitLimits
 from fleetbeat.sources.git.plan import Observed, Plan, Target
 from fleetbeat.sources.git.refs import Refs
-from fleetbeat.sources.git.transport import SmartHttp
+from fleetbeat.sources.git.remote import connect
 
 
-def list_refs(url: str, account: HttpCredentials, targets: Iterable[Target], deadline: Deadline) -> Refs:
+def list_refs(url: str, account: Account, targets: Iterable[Target], deadline: Deadline) -> Refs:
     """The references that any of `targets` may mean, in one round trip; none for targets that are all fixed commits.
 
     `url` is a `Plan`'s. Raises AuthenticationFailed, GitOperationFailed or ArchiveInvalid.
     """
     prefixes = sorted({prefix for target in targets for prefix in refs.prefixes(target)})
-    return SmartHttp(url, account, deadline, GitLimits()).refs(prefixes) if prefixes else {}
+    if not prefixes:
+        return {}
+    with connect(url, account, deadline, GitLimits()) as remote:
+        return remote.refs(prefixes)
 
 
 def difference(plan: Plan, observed: Observed, found: Refs) -> str:

@@ -14,7 +14,8 @@ from fleetbeat.errors import GitOperationFailed
 from fleetbeat.sources import semver
 from fleetbeat.sources.git.plan import Follow, Target
 
-_HEADS, _TAGS, _PEELED = "refs/heads/", "refs/tags/", "^{}"
+TAGS = "refs/tags/"
+_HEADS, _PEELED = "refs/heads/", "^{}"
 
 Refs = Mapping[str, str]
 """Reference → object id; an annotated tag has a second entry, `<name>^{}`, with the commit that it points to."""
@@ -27,6 +28,8 @@ class Candidate:
     revision: str
     commit: str
     want: str
+    name: str = ""
+    """Full name of the reference; empty for a fixed commit."""
 
 
 def prefixes(target: Target) -> tuple[str, ...]:
@@ -37,9 +40,9 @@ def prefixes(target: Target) -> tuple[str, ...]:
         case Follow.NAME:
             return (target.value,)
         case Follow.TAG:
-            return (_TAGS + target.value,)
+            return (TAGS + target.value,)
         case Follow.SEMVER:
-            return (_TAGS,)
+            return (TAGS,)
         case Follow.BRANCH:
             return (_HEADS + target.value,)
 
@@ -67,18 +70,18 @@ def choose(target: Target, refs: Refs) -> list[Candidate]:
 
 def _candidate(label: str, name: str, refs: Refs) -> Candidate:
     commit = refs.get(name + _PEELED, refs[name])
-    return Candidate(f"{label}@sha1:{commit}", commit, refs[name])
+    return Candidate(f"{label}@sha1:{commit}", commit, refs[name], name)
 
 
 def _highest(text: str, refs: Refs) -> list[Candidate]:
     allowed = semver.Range(text)
     versions: dict[str, Version] = {}
     for name in refs:
-        version = None if name.endswith(_PEELED) else semver.parse_version(name.removeprefix(_TAGS))
+        version = None if name.endswith(_PEELED) else semver.parse_version(name.removeprefix(TAGS))
         if version is not None and version in allowed:
             versions[name] = version
     if not versions:
         raise GitOperationFailed(f"no tag of the repository is a version in the range {text!r}")
     best = max(semver.precedence(version) for version in versions.values())
     ties = sorted(name for name, version in versions.items() if semver.precedence(version) == best)
-    return [_candidate(name.removeprefix(_TAGS), name, refs) for name in ties]
+    return [_candidate(name.removeprefix(TAGS), name, refs) for name in ties]

@@ -18,14 +18,18 @@ from fleetbeat.artifacts.archive import Archive
 KEPT = 4
 
 
-class _Label(msgspec.Struct, frozen=True):
+class Label(msgspec.Struct, frozen=True):
+    """What is known of an archive: its digest and size, the subject of its commit, and what its author should know."""
+
     digest: str
     size: int
     entries: int
     subject: str
+    warnings: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
-_decoder = msgspec.json.Decoder(_Label)
+_decoder = msgspec.json.Decoder(Label)
 
 
 class Shelf:
@@ -39,8 +43,8 @@ class Shelf:
         """What an archive made from these facts, and no others, is kept as."""
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:40]
 
-    def find(self, name: str) -> tuple[Archive, str] | None:
-        """The archive, to be closed by the caller, and the subject of its commit; None when it must be made."""
+    def find(self, name: str) -> tuple[Archive, Label] | None:
+        """The archive, to be closed by the caller, and what is known of it; None when it must be made."""
         try:
             label = _decoder.decode((self._folder / f"{name}.json").read_bytes())
             file = (self._folder / f"{name}.tar.gz").open("rb")
@@ -50,17 +54,16 @@ class Shelf:
             file.close()
             return None
         file.seek(0)
-        return Archive(file, label.digest, label.size, label.entries), label.subject
+        return Archive(file, label.digest, label.size, label.entries), label
 
-    def keep(self, name: str, archive: Archive, subject: str) -> None:
+    def keep(self, name: str, archive: Archive, label: Label) -> None:
         """Copy an archive here and rewind it; a full disk only means that it is made again."""
-        label = msgspec.json.encode(_Label(archive.digest, archive.size, archive.entries, subject))
         with suppress(OSError):
             self._folder.mkdir(exist_ok=True)
             self._make_room()
             with (self._folder / f"{name}.tar.gz").open("wb") as out:
                 shutil.copyfileobj(archive.file, out)
-            (self._folder / f"{name}.json").write_bytes(label)
+            (self._folder / f"{name}.json").write_bytes(msgspec.json.encode(label))
         archive.file.seek(0)
 
     def clear(self) -> None:

@@ -1,78 +1,35 @@
 """Git's smart HTTP protocol with our rules of the road.
 
 Owns what goes over the wire to a Git server: a timeout on every operation and a deadline on the whole, a cap on what is
-read, credentials for the URL's own origin only. dulwich speaks the protocol through `_Client._http_request`, the single
-door: redirects are followed there for the first request alone and never back to plain HTTP, and everything else that a
-server could make a client fetch (pack URIs, the dumb protocol) is refused.
+read, credentials for the URL's own origin only. dulwich speaks the protocol through `HttpClient._http_request`, the
+single door: redirects are followed there for the first request alone and never back to plain HTTP, and everything else
+that a server could make a client fetch (pack URIs, the dumb protocol) is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import urljoin
 
 from dulwich.client import AbstractHttpGitClient
-from dulwich.errors import GitProtocolError, HangupException
-from dulwich.object_store import ObjectStoreGraphWalker
-from dulwich.objects import ObjectID
 from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout, parse_url
 
 from fleetbeat.errors import ArchiveInvalid, AuthenticationFailed, GitOperationFailed
 from fleetbeat.sources.credentials import HttpCredentials
 from fleetbeat.sources.git.limits import Deadline, GitLimits
-from fleetbeat.sources.pools import describe, pool
+from fleetbeat.sources.pools import PROXY_LOGIN, describe, is_stale, pool
 
 _ADVERTISEMENT = "info/refs?service=git-upload-pack"
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
 _REST_BYTES = 64 * 1024
-
-
-class Refused(GitOperationFailed):
-    """The Git server understood the request and declined it."""
-
-
-class SmartHttp:
-    """One repository on one server, for the length of one run."""
-
-    def __init__(self, url: str, credentials: HttpCredentials, deadline: Deadline, limits: GitLimits) -> None:
-        self._client = _Client(url, credentials, deadline, limits)
-        self._url = url
-
-    def refs(self, prefixes: Iterable[str]) -> dict[str, str]:
-        """The references that begin with one of `prefixes`; an annotated tag has a second entry `<name>^{}`."""
-        with self._translated():
-            found = self._client.get_refs("", ref_prefix=[prefix.encode() for prefix in prefixes]).refs
-        return {_text(name): _text(value) for name, value in found.items() if value is not None}
-
-    def fetch(self, wants: list[str], haves: list[str], out: BinaryIO, *, depth: int | None) -> None:
-        """Write to `out` a pack with all that `wants` need beyond `haves`, whose trees the caller has in full."""
-        known = {ObjectID(have.encode()) for have in haves}
-        walker = ObjectStoreGraphWalker(known, lambda _: [], shallow=set(known))
-        wanted = [ObjectID(want.encode()) for want in wants]
-        with self._translated():
-            self._client.fetch_pack("", lambda refs, depth=None: wanted, walker, out.write, depth=depth)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """dulwich's errors as ours, always with the URL, which holds no credentials."""
-        try:
-            yield
-        except (GitProtocolError, HangupException) as error:
-            raise Refused(f"{self._url}: {error or 'the server closed the connection'}") from error
-        except (AssertionError, ValueError, KeyError, IndexError, TypeError) as error:
-            raise GitOperationFailed(f"{self._url}: the server's answer is not Git's protocol: {error}") from error
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "surrogateescape")
 
 
 @dataclass
@@ -89,11 +46,11 @@ class _Response:
         self.inner.close()
 
 
-class _Client(AbstractHttpGitClient):
+class HttpClient(AbstractHttpGitClient):
     """dulwich's protocol over our requests; asks for the references once and remembers the answer."""
 
     def __init__(self, url: str, credentials: HttpCredentials, deadline: Deadline, limits: GitLimits) -> None:
-        super().__init__(url, thin_packs=False, quiet=True)
+        super().__init__(url, quiet=True)
         self._credentials = credentials
         self._deadline = deadline
         self._limits = limits
@@ -158,7 +115,8 @@ class _Client(AbstractHttpGitClient):
     def _send(self, url: str, headers: dict[str, str], body: bytes | None) -> BaseHTTPResponse:
         """One request; a connection that the server had closed in the meantime is replaced once."""
         trusted = self._may_know_us(url)
-        account = self._credentials if trusted else HttpCredentials(ca=self._credentials.ca)
+        stranger = HttpCredentials(ca=self._credentials.ca, proxy=self._credentials.proxy)
+        account = self._credentials if trusted else stranger
         sent = {**headers, "User-Agent": "git/2 (fleetbeat)", "Pragma": "no-cache"}
         if account.authorization is not None:
             sent["Authorization"] = account.authorization
@@ -175,11 +133,15 @@ class _Client(AbstractHttpGitClient):
         try:
             try:
                 return request()
-            except ProtocolError:
+            except HTTPError as error:
+                if not is_stale(error):
+                    raise
                 return request()
         except HTTPError as error:
             self._deadline.left()
-            raise GitOperationFailed(f"{_shown(url)}: {describe(error)}") from error
+            words = describe(error, account.proxy)
+            kind = AuthenticationFailed if words.endswith(PROXY_LOGIN) else GitOperationFailed
+            raise kind(f"{_shown(url)}: {words}") from error
 
     def _may_know_us(self, url: str) -> bool:
         """Credentials go to the origin of the URL in the spec, and to the same host where it asks for encryption."""
@@ -192,6 +154,9 @@ class _Client(AbstractHttpGitClient):
             return
         response.close()
         where = _shown(url)
+        if response.status == 407 and self._credentials.proxy is not None:
+            address = self._credentials.proxy.address
+            raise AuthenticationFailed(f"{where}: the proxy {address} refuses access (HTTP 407); {PROXY_LOGIN}")
         if response.status in (401, 403, 407):
             hint = (
                 "check the Secret" if self._credentials.authorization else "it asks for credentials: set spec.secretRef"

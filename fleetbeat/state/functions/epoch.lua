@@ -8,7 +8,9 @@
 -- fb:lease:registrar read
 -- fb:{*, fb:index:*, fb:shard …   cleared; roles and events stay
 
-local CLEARED = {'fb:shard', 'fb:changed', 'fb:refers', 'fb:artifacts', 'fb:clusters', 'fb:clusters:refs', 'fb:observed'}
+local CLEARED = {
+  'fb:shard', 'fb:changed', 'fb:refers', 'fb:artifacts', 'fb:untold', 'fb:clusters', 'fb:clusters:refs', 'fb:observed',
+}
 
 local function unlink_matching(pattern)
   local cursor = '0'

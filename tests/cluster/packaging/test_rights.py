@@ -18,6 +18,7 @@ from tests.support.installation import Installation
 from tests.support.resources import create, wait_ready
 from tests.support.wait import until
 from tools.apiclient import ApiError
+from tools.chartserver import ChartServer
 from tools.clusters import Cluster
 from tools.gitserver import GitServer
 from workers.embedded.s3 import EmbeddedS3
@@ -27,6 +28,8 @@ pytestmark = pytest.mark.cluster
 
 TENANT = "team"
 TOKEN = "hook-token"
+CHART = "apiVersion: v2\nname: web\nversion: 0.1.0\ndependencies:\n- name: app\n  version: 1.x\n  repository: "
+"""A Chart.yaml; the URL of the dependency's repository comes behind."""
 COMMITTED = (
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app}\ndata: {colour: '${colour}'}\n"
     "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n"
@@ -56,6 +59,14 @@ def installation(
 
 
 @pytest.fixture
+def charts(tmp_path: Path) -> Iterator[ChartServer]:
+    """A chart repository with the chart `app`."""
+    with ChartServer(tmp_path / "charts") as server:
+        server.add("app", "1.0.0")
+        yield server
+
+
+@pytest.fixture
 def tenant(hub: Cluster) -> Iterator[str]:
     """A fresh namespace whose service account `team` may do everything in it, and nothing elsewhere."""
     name = f"tenant-{uuid.uuid4().hex[:6]}"
@@ -72,11 +83,11 @@ def tenant(hub: Cluster) -> Iterator[str]:
 
 
 def test_every_role_does_its_job_under_its_own_account(
-    installation: Installation, hub: Cluster, tenant: str, git_server: GitServer
+    installation: Installation, hub: Cluster, tenant: str, git_server: GitServer, charts: ChartServer
 ) -> None:
     """Fetch, apply, events, drift, webhook, artifact and deletion work; the API server never refuses a request."""
     git = git_server.create(f"rights-{tenant}")
-    head = git.commit({"app/app.yaml": COMMITTED}, "first")
+    head = git.commit({"app/app.yaml": COMMITTED, "chart/Chart.yaml": CHART + charts.url}, "first")
     _create_fleet(hub, tenant, git.url)
     source = wait_ready(hub, tenant, "GitRepository", "app", installation.logs)
     wait_ready(hub, tenant, "Kustomization", "app", installation.logs)
@@ -87,6 +98,18 @@ def test_every_role_does_its_job_under_its_own_account(
     events = f"/api/v1/namespaces/{tenant}/events"
     until(lambda: _reasons(hub, events) >= {"ReconciliationSucceeded"}, message="an event", timeout=60)
 
+    _create_generator(hub, tenant)
+    wait_ready(hub, tenant, "ArtifactGenerator", "parts", installation.logs)
+    wait_ready(hub, tenant, "Kustomization", "part", installation.logs)
+    made = hub.api("GET", KINDS["ExternalArtifact"].path(tenant, "part"))
+    assert _get(made["status"]["artifact"]["url"]).status == 200
+
+    create(hub, tenant, "HelmRepository", "charts", {"url": charts.url})
+    source_ref = {"kind": "GitRepository", "name": "app"}
+    create(hub, tenant, "HelmChart", "web", {"chart": "./chart", "interval": "10m", "sourceRef": source_ref})
+    made = wait_ready(hub, tenant, "HelmChart", "web", installation.logs)
+    assert _get(made["status"]["url"]).status == 200
+
     hub.api("PATCH", _path(tenant), {"data": {"colour": "red"}})
     until(lambda: _config_map(hub, tenant)["data"] == {"colour": "blue"}, message="drift reverted", timeout=60)
 
@@ -94,7 +117,9 @@ def test_every_role_does_its_job_under_its_own_account(
     assert urllib3.request("POST", f"http://127.0.0.1:{installation.web}{hook}", body=b"{}", timeout=30.0).status == 200
     until(lambda: "pushed" in _config_map(hub, tenant)["metadata"]["labels"], message="the push", timeout=60)
 
-    for kind, name in (("Kustomization", "app"), ("Receiver", "push"), ("GitRepository", "app")):
+    made_of = (("Kustomization", "part"), ("ArtifactGenerator", "parts"), ("HelmChart", "web"))
+    hub.api("DELETE", KINDS["HelmRepository"].path(tenant, "charts"))
+    for kind, name in (*made_of, ("Kustomization", "app"), ("Receiver", "push"), ("GitRepository", "app")):
         hub.api("DELETE", KINDS[kind].path(tenant, name))
     until(lambda: not _resources(hub, tenant), message="resources gone", timeout=60)
     assert not _names(hub, tenant) & {"app", "other"}
@@ -137,6 +162,24 @@ def _create_fleet(hub: Cluster, namespace: str, url: str) -> None:
     create(hub, namespace, "Receiver", "push", receiver)
 
 
+def _create_generator(hub: Cluster, namespace: str) -> None:
+    """An artifact of a part of the repository, and a Kustomization of it that applies nothing new."""
+    source = {"alias": "repo", "kind": "GitRepository", "name": "app"}
+    artifact = {"name": "part", "copy": [{"from": "@repo/app/**", "to": "@artifact/part/"}]}
+    create(hub, namespace, "ArtifactGenerator", "parts", {"sources": [source], "artifacts": [artifact]})
+    spec = {
+        "interval": "10m",
+        "path": "./part",
+        "prune": True,
+        "targetNamespace": namespace,
+        "namePrefix": "part-",
+        "serviceAccountName": TENANT,
+        "sourceRef": {"kind": "ExternalArtifact", "name": "part"},
+        "postBuild": {"substitute": {"colour": "green"}},
+    }
+    create(hub, namespace, "Kustomization", "part", spec)
+
+
 def _path(namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/configmaps/app"
 
@@ -152,7 +195,9 @@ def _names(hub: Cluster, namespace: str) -> set[str]:
 
 
 def _resources(hub: Cluster, namespace: str) -> list[str]:
-    kinds = [KINDS[name] for name in ("Kustomization", "Receiver", "GitRepository")]
+    sources = ("GitRepository", "ArtifactGenerator", "ExternalArtifact", "HelmRepository", "HelmChart")
+    names = ("Kustomization", "Receiver", *sources)
+    kinds = [KINDS[name] for name in names]
     return [kind.name for kind in kinds if hub.api("GET", kind.path(namespace))["items"]]
 
 

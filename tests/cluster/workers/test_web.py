@@ -218,6 +218,49 @@ def test_artifacts_are_served(user: User, state: State, server: Server, store: A
     assert server.http.request("GET", redirected.headers["Location"]).data == data
 
 
+@pytest.mark.parametrize(
+    ("kind", "filename", "latest"),
+    [
+        ("GitRepository", "0123456789abcdef.tar.gz", ""),
+        ("OCIRepository", "sha256:0123.tar.gz", "latest.tar.gz"),
+        ("HelmRepository", "index-0123.yaml", "index.yaml"),
+        ("HelmChart", "app-1.0.0+build.7.tgz", "latest.tar.gz"),
+        ("Bucket", "0123.tar.gz", "latest.tar.gz"),
+        ("ExternalArtifact", "0123.tar.gz", "latest.tar.gz"),
+    ],
+)
+def test_every_kinds_file_names_are_served(
+    user: User, state: State, server: Server, store: ArtifactStore, kind: str, filename: str, latest: str
+) -> None:
+    """As Flux's consumers ask for them, whether they escape `:` and `+` or not; and the stable link."""
+    digest = f"sha256:{hashlib.sha256(kind.encode()).hexdigest()}"
+    source = Source(kind, user.namespace, "x", "uid")
+    store.put(source, filename, io.BytesIO(kind.encode()), digest, len(kind))
+    escaped = filename.replace(":", "%3A").replace("+", "%2B")
+    for name in filter(None, (filename, escaped, latest)):
+        assert server.request("GET", f"/artifacts/{source.path}/{name}").data == kind.encode()
+    for name in (f"..%2F{filename}", "%2e%2e", "%00", "%ff"):
+        assert server.request("GET", f"/artifacts/{source.path}/{name}").status in (400, 404)
+
+
+def test_the_stable_link_is_what_is_published(
+    registering: Start, user: User, state: State, server: Server, store: ArtifactStore
+) -> None:
+    """A source that goes back to an earlier content is served as that, though another was stored last."""
+    source, ref = Source("Bucket", user.namespace, "x", "uid"), f"Bucket/{user.namespace}/x"
+    url = f"/artifacts/{source.path}/latest.tar.gz"
+    digests = {text: f"sha256:{hashlib.sha256(text.encode()).hexdigest()}" for text in ("first", "second")}
+    for text, digest in digests.items():
+        store.put(source, f"{text}.tar.gz", io.BytesIO(text.encode()), digest, len(text))
+    with registering():
+        for text, digest in digests.items():
+            record = {"fence": 1, "key": store.key(source, f"{text}.tar.gz", digest), "size": len(text)}
+            assert state.publish_artifact(ref, json.dumps(record).encode())
+            assert server.request("GET", url).data == text.encode()
+        state.publish_artifact(ref, json.dumps({"fence": 1, "url": "http://elsewhere"}).encode())
+        assert server.request("GET", url).status == 200
+
+
 def test_an_absent_store_is_told(server: Server, state: State) -> None:
     """503 while S3 cannot be read."""
     server.service.store = ArtifactStore(

@@ -57,10 +57,31 @@ def test_other_bytes_are_refused(tmp_path: Path) -> None:
     assert list((tmp_path / "sha256").iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["sha256:../../etc/passwd", "sha256:abc", "md5:" + "0" * 32, "", "sha256:" + "g" * 64])
+@pytest.mark.parametrize("text", ["sha256:../../etc/passwd", "sha256:abc", "sha256:" + "g" * 64, "sha512:" + "0" * 64])
 def test_a_digest_is_no_path(tmp_path: Path, text: str) -> None:
-    """Nothing but 64 hex digits becomes a file name."""
+    """Nothing but hex digits, as many as the algorithm has, becomes a file name."""
     with pytest.raises(ArtifactFailed, match="not a digest"):
+        DigestCache(tmp_path, 1000).get(text)
+
+
+@pytest.mark.parametrize("algorithm", ["sha384", "sha512"])
+def test_others_may_use_longer_digests(tmp_path: Path, algorithm: str) -> None:
+    """Verified and kept as ours are."""
+    cache, name = DigestCache(tmp_path, 1000), f"{algorithm}:{hashlib.new(algorithm, b'one').hexdigest()}"
+    with pytest.raises(ArtifactFailed, match=f"its record says {algorithm}:"):
+        cache.fetch(name, lambda file: _write(file, b"two"))
+    path = cache.fetch(name, lambda file: _write(file, b"one"))
+    assert cache.get(name) == path
+    assert path.read_bytes() == b"one"
+    age(path, 3600)
+    fill(cache, b"x" * 1000)
+    assert cache.get(name) is None
+
+
+@pytest.mark.parametrize("text", ["blake3:" + "0" * 64, "md5:" + "0" * 32, ""])
+def test_what_cannot_be_verified_is_refused(tmp_path: Path, text: str) -> None:
+    """The message says what to change."""
+    with pytest.raises(ArtifactFailed, match="use sha256, sha384 or sha512"):
         DigestCache(tmp_path, 1000).get(text)
 
 

@@ -115,6 +115,12 @@ def test_a_sources_targets() -> None:
     }
 
 
+def test_a_trusted_root_is_a_target() -> None:
+    """Another root means verifying anew."""
+    verify = {"provider": "cosign", "trustedRootSecretRef": {"name": "root"}}
+    assert "Secret/apps/root" in record("OCIRepository", {"verify": verify}).targets
+
+
 def test_the_cluster_follows_the_kubeconfig_reference() -> None:
     """Equal references share a cluster and a shard; the reference tells how it is reached."""
     spec = {"kubeConfig": {"secretRef": {"name": "prod"}}}

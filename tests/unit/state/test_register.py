@@ -145,6 +145,6 @@ def test_an_older_artifact_does_not_replace_a_newer_one(registry: Registry) -> N
     """The fence of the source run that made it decides."""
     source = "GitRepository/apps/repo"
     assert registry.state.artifact(source) is None
-    assert registry.state.publish_artifact(source, b'{"fence":2}')
-    assert not registry.state.publish_artifact(source, b'{"fence":1}')
-    assert registry.state.artifact(source) == b'{"fence":2}'
+    assert registry.state.publish_artifact(source, b'{"fence":2,"key":"k"}')
+    assert not registry.state.publish_artifact(source, b'{"fence":1,"key":"k"}')
+    assert registry.state.artifact(source) == b'{"fence":2,"key":"k"}'

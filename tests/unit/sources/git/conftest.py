@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tarfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ import msgspec
 import pytest
 
 from fleetbeat.api.source import GitRepositorySpec
-from fleetbeat.sources.credentials import HttpCredentials
-from fleetbeat.sources.git import Deadline, GitLimits, GitResult, Observed, fetch
+from fleetbeat.sources.credentials import Account
+from fleetbeat.sources.git import Deadline, GitLimits, GitResult, Included, Keyring, Observed, fetch
+from tests.support import signing
+from tests.support.signing import Signer, SshSigner
 from tools.gitrepo import GitRepo
 from tools.gitserver import GitServer
 
@@ -32,14 +34,19 @@ class Worker:
         ref: dict[str, str] | None = None,
         *,
         observed: Observed | None = None,
-        credentials: HttpCredentials | None = None,
+        credentials: Account | None = None,
         limits: GitLimits | None = None,
         seconds: float = 60,
+        keyring: Keyring | None = None,
+        included: Sequence[Included] = (),
         **fields: Any,
     ) -> GitResult:
         wire = {"interval": "1m", "url": url, "ref": ref or {"branch": "main"}, **fields}
+        if url.startswith("ssh://"):
+            wire["secretRef"] = {"name": "login"}
         spec = msgspec.convert(wire, GitRepositorySpec)
-        result = fetch(spec, credentials, observed, self.cache, Deadline.after(seconds), limits)
+        until = Deadline.after(seconds)
+        result = fetch(spec, credentials, observed, self.cache, until, limits, keyring=keyring, included=included)
         self.results.append(result)
         return result
 
@@ -68,3 +75,32 @@ def content(result: GitResult) -> dict[str, bytes]:
     with tarfile.open(fileobj=result.archive.file, mode="r:gz") as tar:
         opened = {member.name: tar.extractfile(member) for member in tar.getmembers() if member.isfile()}
         return {name: file.read() for name, file in opened.items() if file is not None}
+
+
+SECRET = "ns/keys"
+
+
+def keyring(*signers: Signer) -> Keyring:
+    """What a Secret with the public keys of `signers` becomes."""
+    names = (f"k{number}{'.sshpub' if isinstance(one, SshSigner) else '.asc'}" for number, one in enumerate(signers))
+    return Keyring.of({name: one.public for name, one in zip(names, signers, strict=True)}, SECRET)
+
+
+def verified(
+    worker: Worker, repo: GitRepo, keys: Keyring, mode: str = "HEAD", ref: dict[str, str] | None = None, **fields: Any
+) -> GitResult:
+    """A fetch with spec.verify."""
+    verify = {"secretRef": {"name": "keys"}, "mode": mode}
+    return worker.fetch(repo.url, ref, verify=verify, keyring=keys, **fields)
+
+
+@pytest.fixture
+def signer() -> SshSigner:
+    return SshSigner.make()
+
+
+@pytest.fixture
+def signed(repo: GitRepo, signer: SshSigner) -> str:
+    """A repository whose head is signed."""
+    repo.commit({"a.yaml": "a: 1\n"}, "signed one")
+    return signing.sign_head(repo, signer)

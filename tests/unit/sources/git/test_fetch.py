@@ -6,6 +6,7 @@ import subprocess
 import tarfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from dulwich.objects import Commit, ObjectID
@@ -63,11 +64,43 @@ def test_an_update_is_one_more_request(git_server: GitServer, repo: GitRepo, wor
     found = worker.fetch(repo.url, observed=Observed(f"main@sha1:{first}"))
     assert git_server.counts(name) - before == {"info/refs": 1, "ls-refs": 1, "fetch": 1}
     assert found.commit == second and content(found)["f7.yaml"] == b"changed"
-    packs = sorted(pack.stat().st_size for pack in worker.cache.glob("git/*/packs/*.pack"))
-    assert len(packs) == 2 and packs[0] < 10_000, "the update's pack holds the change alone"
+    counts = sorted(objects_of(pack) for pack in worker.cache.glob("git/*/packs/*.pack"))
+    assert counts[1] == 202 and counts[0] <= 4, "commit, tree, the changed file and what their deltas build on"
     before = git_server.counts(name)
     assert len(content(worker.fetch(repo.url))) == 200
     assert git_server.counts(name) - before == {"info/refs": 1, "ls-refs": 1}
+
+
+def objects_of(pack: Path) -> int:
+    """How many objects a pack says to have."""
+    return int.from_bytes(pack.read_bytes()[8:12], "big")
+
+
+def test_updates_build_on_each_other(repo: GitRepo, worker: Worker) -> None:
+    """Deltas on what was fetched before are read back, over several updates and directories."""
+    files = {f"d{number % 7}/f{number}": f"{number}\n" * 100 for number in range(100)}
+    repo.commit(files)
+    worker.fetch(repo.url)
+    for number in range(5):
+        files[f"d3/f{number}"] = f"{number}\n" * 99 + f"changed {number}\n"
+        repo.commit({f"d3/f{number}": files[f"d3/f{number}"]})
+        assert content(worker.fetch(repo.url)) == {path: text.encode() for path, text in files.items()}
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "garbage"])
+def test_an_update_of_a_damaged_cache(repo: GitRepo, worker: Worker, damage: str) -> None:
+    """What the new deltas build on cannot be read: all is fetched again."""
+    repo.commit({f"f{number}": f"{number}\n" * 100 for number in range(50)})
+    worker.fetch(repo.url)
+    repo.commit({"f7": "7\n" * 99 + "changed\n"})
+    (pack,) = worker.cache.glob("git/*/packs/*.pack")
+    if damage == "missing":
+        pack.unlink()
+    elif damage == "truncated":
+        pack.write_bytes(pack.read_bytes()[:100])
+    else:
+        pack.write_bytes(pack.read_bytes()[:12] + bytes(pack.stat().st_size - 12))
+    assert content(worker.fetch(repo.url))["f7"].endswith(b"changed\n")
 
 
 @pytest.mark.parametrize("moved", ["forced", "rewound"])

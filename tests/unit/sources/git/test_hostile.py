@@ -15,7 +15,7 @@ from fleetbeat.artifacts import Limits
 from fleetbeat.errors import ArchiveInvalid, FleetbeatError, GitOperationFailed
 from fleetbeat.sources.git import Deadline, GitLimits
 from fleetbeat.sources.git.objects import Objects
-from fleetbeat.sources.git.pack import add_pack
+from fleetbeat.sources.git.pack import MissingBase, add_pack
 from tests.support import hostile
 from tests.unit.sources.git.conftest import Worker, content
 from tools.gitrepo import GitRepo
@@ -169,6 +169,44 @@ def test_a_good_pack_is_indexed(tmp_path: Path) -> None:
     for copies in (1, 2, 3):
         assert objects.read(blob_id(base * copies).encode()) == (BLOB, base * copies)
     objects.close()
+
+
+def test_a_thin_pack_is_made_whole(tmp_path: Path) -> None:
+    """Deltas on objects of another pack can be read without it afterwards."""
+    base = b"0123456789abcdef" * 100
+    delta = hostile.packed(REF_DELTA, hostile.repeat_delta(len(base), 3), base=bytes.fromhex(blob_id(base)))
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    add_pack(write(folder, hostile.pack(delta)), GitLimits(), Deadline.after(10), lambda id: (BLOB, base))
+    objects = Objects(folder)
+    assert objects.read(blob_id(base * 3).encode()) == (BLOB, base * 3)
+    assert objects.read(blob_id(base).encode()) == (BLOB, base)
+    objects.close()
+
+
+def test_a_thin_pack_on_what_is_not_there(tmp_path: Path) -> None:
+    """It is no error of the pack alone: what should be here may be damaged."""
+
+    def nothing(id: bytes) -> tuple[int, bytes]:
+        raise KeyError(id)
+
+    def broken(id: bytes) -> tuple[int, bytes]:
+        raise ValueError("damaged")
+
+    delta = hostile.packed(REF_DELTA, hostile.repeat_delta(7, 1), base=b"\1" * 20)
+    for bases in (nothing, broken):
+        with pytest.raises(MissingBase):
+            add_pack(write(tmp_path, hostile.pack(delta)), GitLimits(), Deadline.after(10), bases)
+
+
+def test_a_thin_pack_cannot_copy_without_end(tmp_path: Path) -> None:
+    """What its deltas build on counts like what it brings."""
+    deltas = [hostile.packed(REF_DELTA, hostile.repeat_delta(MIB, 1), base=bytes([n]) * 20) for n in range(30)]
+    file = write(tmp_path, hostile.pack(*deltas))
+    with pytest.raises(ArchiveInvalid, match="for what it builds on"):
+        add_pack(
+            file, GitLimits(unfolded_bytes=20 * MIB), Deadline.after(10), lambda id: (BLOB, id[:1] + bytes(MIB - 1))
+        )
 
 
 def bad_packs() -> dict[str, bytes]:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from fleetbeat.api.source import GitRepositorySpec, GitRepositoryStatus
-from fleetbeat.errors import InvalidSpec, InvalidURL, Terminal
+from fleetbeat.errors import InvalidURL, Terminal
 from fleetbeat.sources.git.plan import Follow, Observed, Plan
 
 pytestmark = pytest.mark.unit
@@ -38,53 +38,49 @@ def test_precedence(ref: dict[str, str] | None, follow: Follow, value: str) -> N
     assert (target.follow, target.value) == (follow, value)
 
 
-@pytest.mark.parametrize(
-    ("url", "plain"),
-    [
-        ("https://git.example/app/", "https://git.example/app"),
-        ("https://org@dev.azure.com/org/p/_git/app", "https://dev.azure.com/org/p/_git/app"),
-        ("http://Git.Example:3000/a.git", "http://git.example:3000/a.git"),
-        ("https://[::1]:8443/a", "https://[::1]:8443/a"),
-    ],
-)
-def test_urls(url: str, plain: str) -> None:
-    """A user name is no part of where the repository is."""
-    assert Plan.of(spec(url=url)).url == plain
+SECRET = {"secretRef": {"name": "login"}}
+
+
+CODECOMMIT = "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/app"
 
 
 @pytest.mark.parametrize(
-    ("url", "message"),
+    ("fields", "message"),
     [
-        ("ssh://git@git.example/app", "ssh is not supported yet"),
-        ("https://ann:SECRET@git.example/app", "contains a password"),
-        ("https:///app", "must be http"),
-        ("https://git.example:port/app", "cannot be read"),
-        ("https://git.example/app?token=SECRET", "neither a query"),
-        ("https://git.example/a b", "nor blanks|blanks"),
+        ({"url": "ssh://git@git.example/app"}, "spec.secretRef is missing: ssh needs a Secret with the keys identity"),
+        ({"url": "ssh://git@git.example/app", "provider": "github", **SECRET}, "spec.provider github is for https"),
+        ({"provider": "github"}, "spec.secretRef is missing: provider github needs"),
+        ({"provider": "aws"}, "spec.provider aws does not serve https://git.example/app"),
+        ({"provider": "azure"}, "spec.provider azure does not serve https://git.example/app"),
+        ({"url": CODECOMMIT, "provider": "aws", **SECRET}, "excludes spec.secretRef"),
+        ({"serviceAccountName": "x", "provider": "aws"}, "spec.serviceAccountName is not supported"),
     ],
 )
-def test_urls_that_are_refused(url: str, message: str) -> None:
-    """The refusal is final, names the fix and repeats no secret."""
-    with pytest.raises(InvalidURL, match=message) as caught:
-        Plan.of(spec(url=url))
-    assert "SECRET" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("fields", "named"),
-    [
-        ({"verify": {"secretRef": {"name": "keys"}}}, "spec.verify"),
-        ({"include": [{"repository": {"name": "other"}}]}, "spec.include"),
-        ({"recurseSubmodules": True}, "spec.recurseSubmodules"),
-        ({"proxySecretRef": {"name": "proxy"}}, "spec.proxySecretRef"),
-        ({"provider": "github"}, "spec.provider github"),
-        ({"serviceAccountName": "x", "provider": "aws"}, "spec.serviceAccountName"),
-    ],
-)
-def test_what_is_not_built_fails_closed(fields: dict[str, Any], named: str) -> None:
-    """A signature that nobody checks must never look checked."""
-    with pytest.raises(InvalidSpec, match=f"{named}.* not supported yet"):
+def test_logins_that_cannot_be_meant(fields: dict[str, Any], message: str) -> None:
+    """URL, provider and Secrets must fit together; no field is silently ignored."""
+    with pytest.raises(Terminal, match=message):
         Plan.of(spec(**fields))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"url": "ssh://git.example/app", **SECRET},
+        {"url": CODECOMMIT, "provider": "aws"},
+        {"url": "https://dev.azure.com/org/project/_git/app", "provider": "azure"},
+        {"provider": "github", **SECRET},
+        {"proxySecretRef": {"name": "x"}},
+    ],
+)
+def test_logins_that_can(fields: dict[str, Any]) -> None:
+    """SSH with its Secret, the clouds' own servers, a GitHub App, a proxy."""
+    assert Plan.of(spec(**fields)).url.endswith("/app")
+
+
+def test_urls_are_checked() -> None:
+    """What is refused of them has tests of its own."""
+    with pytest.raises(InvalidURL, match=r"spec.url contains a password"):
+        Plan.of(spec(url="https://ann:pw@git.example/app"))
 
 
 @pytest.mark.parametrize(
@@ -126,6 +122,10 @@ ARTIFACT = {
         ({"observedIgnore": "*.md"}, {}, False),
         ({"observedSparseCheckout": ["./a"]}, {"sparseCheckout": ["a/"]}, True),
         ({}, {"sparseCheckout": ["a"]}, False),
+        ({}, {"recurseSubmodules": True}, False),
+        ({"observedRecurseSubmodules": True}, {"recurseSubmodules": True}, True),
+        ({}, {"include": [{"repository": {"name": "b"}}]}, False),
+        ({}, {"verify": {"secretRef": {"name": "keys"}}}, True),
     ],
 )
 def test_changed_settings_need_a_new_artifact(status: dict[str, Any], fields: dict[str, Any], equal: bool) -> None:
@@ -137,6 +137,34 @@ def test_changed_settings_need_a_new_artifact(status: dict[str, Any], fields: di
 
 
 def test_nothing_observed() -> None:
-    """Without an artifact, or with one that had included content, everything is to be done."""
+    """Without an artifact, or with one whose content is not told in full, everything is to be done."""
     assert observed() is None
-    assert observed(artifact=ARTIFACT, observedInclude=[{"repository": {"name": "x"}}]) is None
+    include = {"repository": {"name": "x"}}
+    assert observed(artifact=ARTIFACT, observedInclude=[include]) is None
+    outside = {**include, "toPath": "../x"}
+    assert observed(artifact=ARTIFACT, observedInclude=[outside], includedArtifacts=[ARTIFACT]) is None
+
+
+def test_included_artifacts_count() -> None:
+    """Which ones, in which order and where they go; a path may be written in several ways."""
+    entries = [{"repository": {"name": "x"}, "fromPath": "./a/"}, {"repository": {"name": "y"}}]
+    digests = ["sha256:01", "sha256:02"]
+    artifacts = [{**ARTIFACT, "digest": digest} for digest in digests]
+    found = observed(artifact=ARTIFACT, observedInclude=entries, includedArtifacts=artifacts)
+    assert found is not None
+
+    def equal(include: list[dict[str, Any]], known: list[str]) -> bool:
+        return found.equals(Plan.of(spec(include=include), known), "main@sha1:1")
+
+    assert equal([{**entries[0], "fromPath": "a", "toPath": "x"}, entries[1]], digests)
+    assert not equal(entries, digests[::-1])
+    assert not equal(entries[::-1], digests[::-1])
+    assert not equal(entries, [])
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [({}, "HEAD"), ({"mode": "head"}, "HEAD"), ({"mode": "TagAndHEAD"}, "TagAndHEAD")]
+)
+def test_modes(mode: dict[str, str], expected: str) -> None:
+    """Both spellings of the default are one."""
+    assert Plan.of(spec(ref={"tag": "v1"}, verify={"secretRef": {"name": "keys"}, **mode})).mode == expected

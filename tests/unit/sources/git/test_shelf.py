@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fleetbeat.artifacts.archive import Entry, write_archive
-from fleetbeat.sources.git.shelf import KEPT, Shelf
+from fleetbeat.sources.git.shelf import KEPT, Label, Shelf
 from tests.unit.sources.git.conftest import Worker, content
 from tools.gitrepo import GitRepo
 from tools.gitserver import GitServer
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.unit
 
 def put(shelf: Shelf, name: str, text: str = "a: 1") -> bytes:
     archive = write_archive([Entry("a.yaml", text.encode)], io.BytesIO())
-    shelf.keep(name, archive, "subject")
+    shelf.keep(name, archive, Label(archive.digest, archive.size, archive.entries, "subject", ("careful",)))
     return archive.file.read()
 
 
@@ -28,9 +28,10 @@ def test_what_was_kept_is_found(tmp_path: Path) -> None:
     data = put(shelf, "one")
     found = shelf.find("one")
     assert found is not None
-    archive, subject = found
+    archive, label = found
     with archive.file as file:
-        assert (file.read(), archive.size, subject) == (data, len(data), "subject")
+        assert (file.read(), archive.size, label.subject) == (data, len(data), "subject")
+    assert label.warnings == ("careful",)
     assert shelf.find("other") is None
 
 

@@ -132,3 +132,9 @@ def test_ages_survive_bad_times() -> None:
     now = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
     assert rows.age("2026-01-01T11:59:00Z", now) == "60s"
     assert rows.age("soon", now) == rows.clock("soon") == ""
+
+
+def test_a_registry_is_ready_by_existing() -> None:
+    """A HelmRepository of type oci has no status and waits for nothing."""
+    value = texts("HelmRepository", obj("HelmRepository", spec={"type": "oci", "url": "oci://r.example/charts"}))
+    assert (value["READY"], value["MESSAGE"]) == ("True", "a registry: HelmCharts read it themselves")

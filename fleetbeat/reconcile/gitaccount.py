@@ -1,0 +1,86 @@
+"""Who asks a Git server on behalf of a GitRepository: its Secrets, read from the hub and made into an account.
+
+Owns which Secrets are read and what each is for; what stands in them is understood in `sources`. An account lives as
+long as the run or sweep that reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from fleetbeat.api.source import GitRepositorySpec
+from fleetbeat.errors import AuthenticationFailed
+from fleetbeat.kube.errors import NotFound
+from fleetbeat.reconcile.targets import HubReader
+from fleetbeat.sources.credentials import (
+    ANONYMOUS,
+    Account,
+    git_http_credentials,
+    git_ssh_credentials,
+    proxy_of,
+)
+from fleetbeat.sources.deadline import Deadline
+from fleetbeat.sources.git import githubapp, vendors
+from fleetbeat.sources.git.address import is_ssh
+
+_VENDORS = ("aws", "azure")
+
+
+class Login(NamedTuple):
+    """All that an account is made of, by name."""
+
+    namespace: str
+    secret: str = ""
+    proxy: str = ""
+    provider: str = "generic"
+    ssh: bool = False
+    url: str = ""
+    """With a provider that logs in to one repository."""
+
+    @classmethod
+    def of(cls, namespace: str, spec: GitRepositorySpec, url: str) -> Login:
+        """That of a spec whose checked URL is `url`."""
+        return cls(
+            namespace,
+            spec.secret_ref.name if spec.secret_ref else "",
+            spec.proxy_secret_ref.name if spec.proxy_secret_ref else "",
+            spec.provider or "generic",
+            is_ssh(url),
+            url if spec.provider in _VENDORS else "",
+        )
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether there is nothing to read."""
+        return not (self.secret or self.proxy) and self.provider == "generic"
+
+
+def account_of(reader: HubReader, login: Login, deadline: Deadline) -> Account:
+    """The account; asks the provider for a login where there is one, so it may take until `deadline`.
+
+    Raises AuthenticationFailed, InvalidProvider or UnsupportedProvider when a Secret is missing or of no use.
+    """
+    if login.anonymous:
+        return ANONYMOUS
+    data = _secret(reader, login.namespace, login.secret, "secretRef")
+    via = _secret(reader, login.namespace, login.proxy, "proxySecretRef")
+    proxy = proxy_of(via, f"{login.namespace}/{login.proxy}") if login.proxy else None
+    if login.provider in _VENDORS:
+        return vendors.account_of(login.provider, login.url, proxy)
+    name = f"{login.namespace}/{login.secret}"
+    if login.provider == "github":
+        return githubapp.account_of(githubapp.app_of(data, name), githubapp.trust_of(data, proxy), deadline)
+    if login.ssh:
+        return replace(git_ssh_credentials(data, name), proxy=proxy)
+    return replace(git_http_credentials(data, name) if login.secret else ANONYMOUS, proxy=proxy)
+
+
+def _secret(reader: HubReader, namespace: str, name: str, field: str) -> Mapping[str, bytes]:
+    if not name:
+        return {}
+    try:
+        return reader.secret(namespace, name)
+    except NotFound as error:
+        raise AuthenticationFailed(f"spec.{field}: Secret {namespace}/{name} not found") from error

@@ -1,0 +1,135 @@
+"""The part of a sweep that asks registries: one look for all OCIRepositories of one reference and equal accounts.
+
+Whatever is not exactly as it was pokes the source, whose own run tells. Sources whose signatures are checked look for
+themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from fleetbeat.api.decode import decode_spec
+from fleetbeat.api.kinds import KINDS
+from fleetbeat.api.meta import parse_duration
+from fleetbeat.api.source import OCIRef, OCIRepositorySpec
+from fleetbeat.errors import FleetbeatError, OCIPullFailed
+from fleetbeat.reconcile.context import Context
+from fleetbeat.reconcile.ociaccess import access_of
+from fleetbeat.reconcile.ocifacts import facts_of, same_facts
+from fleetbeat.reconcile.sweepable import known
+from fleetbeat.sources.deadline import Deadline
+from fleetbeat.sources.oci.login import Access
+from fleetbeat.sources.oci.pick import pick
+from fleetbeat.sources.oci.reference import Repository
+from fleetbeat.sources.oci.registry import Registry
+from fleetbeat.state import Look
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 15.0
+"""For one look; a registry that takes longer is asked again by each source's own run, within its own timeout."""
+
+Settle = Callable[[Iterable[str], Mapping[str, str]], None]
+"""Ends the sweep for refs, but for those that are poked (ref → why)."""
+
+
+class Way(NamedTuple):
+    """All of a spec that decides how its registry is reached: equal ways make one access."""
+
+    namespace: str
+    repository: Repository
+    spec: OCIRepositorySpec
+    """Without the fields that have no say in it."""
+
+
+class FollowedTag(NamedTuple):
+    """An OCIRepository that only its registry can have changed."""
+
+    ref: str
+    way: Way
+    picks: OCIRef | None
+    revision: str
+    seconds: float
+
+
+Group = tuple[Repository, Access, OCIRef | None, float]
+"""All that decides what a look finds: an access is equal in every part that a registry may see or prove."""
+
+
+def read_oci(ctx: Context, look: Look, memo: bytes | None, record: bytes | None) -> FollowedTag | str:
+    """An OCIRepository as its registry may confirm it, or why it needs a run whatever its registry says."""
+    found = known(ctx, look, memo, record)
+    if isinstance(found, str):
+        return found
+    spec: OCIRepositorySpec = decode_spec(KINDS["OCIRepository"], found.obj)
+    if spec.verify is not None:
+        return "its signatures are its own to check"
+    if not same_facts(found.status, facts_of(spec)):
+        return "its artifact was made with other settings"
+    way = Way(found.ref.namespace, Repository.parse(spec.url), _reaching(spec))
+    return FollowedTag(
+        look.ref, way, spec.ref, found.artifact["revision"], min(LOOK_SECONDS, parse_duration(spec.timeout))
+    )
+
+
+def _reaching(spec: OCIRepositorySpec) -> OCIRepositorySpec:
+    return msgspec.structs.replace(spec, interval="", url="", ignore=None, layer_selector=None, ref=None, timeout="")
+
+
+def ask_registries(
+    ctx: Context, pool: ThreadPoolExecutor, sources: Sequence[FollowedTag], deadline: Deadline, settle: Settle
+) -> int:
+    """Settle each group as its registry answers; returns how many looks there were."""
+    ways = list(dict.fromkeys(source.way for source in sources))
+    accesses = dict(zip(ways, pool.map(partial(_access, ctx, deadline), ways), strict=True))
+    groups: dict[Group, list[FollowedTag]] = defaultdict(list)
+    lost: dict[str, str] = {}
+    for source in sources:
+        access = accesses[source.way]
+        if isinstance(access, str):
+            lost[source.ref] = access
+        else:
+            groups[source.way.repository, access, source.picks, source.seconds].append(source)
+    settle((), lost)
+    return _ask(pool, groups, deadline, settle)
+
+
+def _access(ctx: Context, deadline: Deadline, way: Way) -> Access | str:
+    """How the registry is reached, or why it is not."""
+    try:
+        until = Deadline.after(min(LOOK_SECONDS, deadline.left()), OCIPullFailed)
+        return access_of(ctx.targets.reader, way.namespace, way.spec, way.repository, until)
+    except FleetbeatError as error:
+        return error.message[:200]
+
+
+def _ask(
+    pool: ThreadPoolExecutor, groups: Mapping[Group, Sequence[FollowedTag]], deadline: Deadline, settle: Settle
+) -> int:
+    asking: dict[Future[dict[str, str]], Sequence[FollowedTag]] = {
+        pool.submit(_compare, group, members, deadline): members for group, members in groups.items()
+    }
+    for done in as_completed(asking):
+        settle((source.ref for source in asking[done]), done.result())
+    return len(asking)
+
+
+def _compare(group: Group, sources: Sequence[FollowedTag], deadline: Deadline) -> dict[str, str]:
+    """ref → why it needs a run, of one group."""
+    repository, access, picks, seconds = group
+    try:
+        until = Deadline.after(min(seconds, deadline.left()), OCIPullFailed)
+        revision = pick(Registry(repository, access, until), picks).revision
+    except FleetbeatError as error:
+        return dict.fromkeys((source.ref for source in sources), f"asked together: {error.message}"[:200])
+    except Exception as error:
+        log.exception("%s: a look failed unexpectedly", repository)
+        return dict.fromkeys((source.ref for source in sources), f"asked together: unexpected {type(error).__name__}")
+    return {source.ref: f"the registry has {revision}"[:200] for source in sources if source.revision != revision}

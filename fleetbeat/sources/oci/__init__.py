@@ -1,0 +1,1 @@
+"""OCI registries: the client, logins, and what becomes of a layer. Knows neither Kubernetes, Redis nor S3."""
