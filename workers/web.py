@@ -13,20 +13,18 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from time import monotonic
 from typing import TypeVar
 
-import msgspec
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, stream_request_body
 
-from fleetbeat.api.kinds import KINDS
 from fleetbeat.artifacts.settings import StoreSettings
 from fleetbeat.artifacts.store import LATEST, ArtifactStore, Stored
 from fleetbeat.errors import FleetbeatError, Rebuilding, StateUnavailable
 from fleetbeat.hub.doorbell import Doorbell, NotListening, Receiver, UnknownPath
+from fleetbeat.hub.stablelinks import current
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.errors import KubeError
 from fleetbeat.notify.delivery import MAX_BODY, Delivery, WebhookRefused
@@ -45,8 +43,6 @@ RING_PAUSE = 0.5
 PRESIGNED_SECONDS = 60
 HUB_SECONDS = 5.0
 
-_KINDS = {kind.singular: kind.name for kind in KINDS.values()}
-
 T = TypeVar("T")
 
 
@@ -61,19 +57,6 @@ class Service:
     """True: artifacts are answered with a redirect to S3."""
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="web"))
     ringing: set[asyncio.Task[None]] = field(default_factory=set)
-
-    def current(self, path: str) -> Stored | None:
-        """What a stable link means: the artifact that is published now, which need not be the one stored last."""
-        singular, _, rest = path.rpartition("/")[0].partition("/")
-        kind = _KINDS.get(singular)
-        try:
-            record = self.state.artifact(f"{kind}/{rest}") if kind else None
-        except (Rebuilding, StateUnavailable):
-            return None
-        artifact = msgspec.json.decode(record) if record else {}
-        if "key" not in artifact:
-            return None
-        return Stored(artifact["key"], artifact["size"], datetime.now(UTC))
 
     async def call(self, function: Callable[..., T], *args: object) -> T:
         """Run something that blocks."""
@@ -200,8 +183,8 @@ class Artifact(Handler):
     async def _find(self, path: str) -> Stored | None:
         if any(part in (".", "..") for part in path.split("/")):
             return None
-        current = await self.service.call(self.service.current, path) if path.endswith(LATEST) else None
-        return current or await self.service.call(self.service.store.find, path)
+        found = await self.service.call(current, self.service.state, path) if path.endswith(LATEST) else None
+        return found or await self.service.call(self.service.store.find, path)
 
     async def _send(self, stored: Stored, *, with_body: bool) -> None:
         self.set_header("Content-Type", "application/gzip")

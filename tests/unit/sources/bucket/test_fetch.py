@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleetbeat.artifacts.archive import Limits
 from fleetbeat.errors import (
     ArchiveInvalid,
     AuthenticationFailed,
@@ -26,7 +25,7 @@ from fleetbeat.errors import (
 from fleetbeat.sources import bucket as module
 from fleetbeat.sources.bucket import Access, Bucket, BucketResult, fetch
 from fleetbeat.sources.bucket.access import Keys
-from fleetbeat.sources.bucket.index import Index, Item
+from fleetbeat.sources.bucket.index import Index
 from fleetbeat.sources.credentials import Proxy
 from fleetbeat.sources.deadline import Deadline
 from workers.embedded import ports
@@ -114,13 +113,6 @@ def test_objects_become_files_and_keys_and_etags_the_revision(place: Place) -> N
     assert list(place.scratch.iterdir()) == []
 
 
-def test_the_form_of_the_revision_is_flux_s() -> None:
-    """Byte order of keys, one space, a line feed after each; an empty bucket has the digest of nothing."""
-    items = (Item("a b", "1", 0), Item("é", "2", 0), Item("😀", "3-4", 0))
-    assert Index(items).revision == "sha256:" + hashlib.sha256("a b 1\né 2\n😀 3-4\n".encode()).hexdigest()
-    assert Index(()).revision == "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
-
 def test_an_unchanged_bucket_is_only_listed(place: Place) -> None:
     """Nothing is downloaded again, also when the ignore rules change without excluding another object."""
     place.put(a_dot_yaml="one")
@@ -165,29 +157,6 @@ def test_many_objects_are_listed_page_by_page(place: Place, monkeypatch: pytest.
     monkeypatch.setattr("fleetbeat.sources.bucket.index.MAX_KEYS", 1000)
     with pytest.raises(BucketFailed, match="prefix"):
         place.fetch()
-
-
-@pytest.mark.parametrize(
-    ("items", "limits", "message"),
-    [
-        ([("../x", 1)], {}, "not safe"),
-        ([("/etc/x", 1)], {}, "not safe"),
-        ([("a//x", 1)], {}, "not safe"),
-        ([("a/./x", 1)], {}, "not safe"),
-        ([("a\nb 1", 1)], {}, "not safe"),
-        ([("a", 1), ("a/x", 1)], {}, "beginning of another"),
-        ([("big", 11)], {"file_bytes": 10}, "more than the 10"),
-        ([("a", 6), ("b", 6)], {"total_bytes": 10}, "add up"),
-        ([("d/a", 1), ("d/b", 1)], {"entries": 2}, "more than 2"),
-    ],
-)
-def test_what_cannot_be_an_archive_is_refused_by_name(
-    items: list[tuple[str, int]], limits: dict[str, int], message: str
-) -> None:
-    """From the listing alone, before anything is downloaded."""
-    index = Index(tuple(Item(key, "etag", size) for key, size in items))
-    with pytest.raises(ArchiveInvalid, match=message):
-        index.check(replace(Limits(), **limits))
 
 
 def test_an_unsafe_key_may_be_excluded(place: Place) -> None:
@@ -297,20 +266,6 @@ def test_temporary_keys_need_a_web_identity(place: Place, monkeypatch: pytest.Mo
     monkeypatch.delenv("AWS_ROLE_ARN", raising=False)
     with pytest.raises(InvalidSTS, match="web identity"):
         place.fetch(access=Access(ambient=True, sts="http://127.0.0.1:1"))
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "region", "area"),
-    [
-        ("minio.example.com:9000", "", "us-east-1"),
-        ("s3.eu-west-3.amazonaws.com", "", "eu-west-3"),
-        ("s3.dualstack.us-gov-west-1.amazonaws.com", "", "us-gov-west-1"),
-        ("s3.amazonaws.com", "eu-central-1", "eu-central-1"),
-    ],
-)
-def test_the_region_follows_from_the_endpoint(endpoint: str, region: str, area: str) -> None:
-    """Where the spec does not say it."""
-    assert Bucket(endpoint, "b", region=region).area == area
 
 
 def after_listing(monkeypatch: pytest.MonkeyPatch, then: Any) -> None:
