@@ -11,9 +11,10 @@ SHELL := /bin/sh
 BIN := .venv/bin
 UNIT_WORKERS ?= auto
 PROGRAMS := git=git gpg=gnupg ssh-keygen=openssh-client sshd=openssh-server
+TOOLS := helm registry
 SERVERS := etcd kube-apiserver kube-controller-manager kube-scheduler kwok
 
-.PHONY: setup engine binaries demo test unit cluster acceptance lint bench lock clean
+.PHONY: setup engine binaries tools demo test unit cluster acceptance lint bench lock clean
 
 setup:
 	@tools/setup.sh
@@ -24,23 +25,24 @@ engine: setup
 binaries: setup
 	@$(BIN)/python -m tools.binaries $(SERVERS) fleetbeat-engine
 
+tools: setup
+	@tools/programs.sh $(PROGRAMS)
+	@$(BIN)/python -m tools.binaries $(TOOLS)
+
 demo: binaries
 	@$(BIN)/python -m tools.demo $(ARGS)
 
 test: unit cluster acceptance
 
-unit: engine
-	@tools/programs.sh $(PROGRAMS)
+unit: engine tools
 	@echo "== unit tests"
 	@$(BIN)/python -m pytest tests/unit -n $(UNIT_WORKERS) $(ARGS)
 
-cluster: binaries
-	@$(BIN)/python -m tools.binaries helm
-	@tools/programs.sh $(PROGRAMS)
+cluster: binaries tools
 	@echo "== cluster tests"
 	@$(BIN)/python -m pytest tests/cluster $(ARGS)
 
-acceptance: binaries
+acceptance: binaries tools
 	@echo "== acceptance tests"
 	@$(BIN)/python -m pytest tests/acceptance $(ARGS)
 
