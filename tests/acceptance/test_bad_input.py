@@ -268,7 +268,8 @@ def test_the_mistakes_of_others_hold_nobody_up(mistaken: Fleet) -> None:
     [
         ("no-repository", "{git}/absent", "GitOperationFailed", "absent"),
         ("no-host", "http://fleetbeat.invalid/repo", "GitOperationFailed", "fleetbeat.invalid"),
-        ("no-scheme", "ssh://git@example.com/repo", "URLInvalid", "ssh"),
+        ("odd-url", "{git}/innocent?with=query", "URLInvalid", "query"),
+        ("no-key", "ssh://git@127.0.0.1:1/repo", "ValidationFailed", "known_hosts"),
         ("empty", "{git}/empty", "EmptyGitRepository", "no commit"),
         ("absent", "{git}/innocent", "AuthenticationFailed", "absent"),
         ("expired-authority", "{expired}/innocent", "GitOperationFailed", "certificate has expired"),

@@ -76,7 +76,7 @@ def test_a_failing_object_stays_in_progress(fleet: Fleet) -> None:
 
 def test_a_terminal_failure_ends_the_wait(fleet: Fleet) -> None:
     """What only a person can mend is Failed at once, with the reason as the message."""
-    fleet.source("terminal", "ssh://git@127.0.0.1/terminal")
+    fleet.source("terminal", "http://127.0.0.1/terminal?with=query")
     fleet.wait_failed("GitRepository", "terminal", "URLInvalid")
     found = fleet.reconcile("GitRepository", "terminal")
     assert _kstatus(found) == "Failed"

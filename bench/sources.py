@@ -1,0 +1,197 @@
+"""What sources cost: thousands that have not changed, a large repository, a large chart index.
+
+- *unchanged*: N GitRepositories over 50 URLs, whose intervals come round: CPU of the sweeping process for each, and
+  round trips to the Git server.
+- *large repository*: first artifact of 20,000 files, against `git clone --depth 1` and `tar | gzip` of it; then a
+  change of one file.
+- *chart index*: 50 MB of YAML, and the peak memory of the process that reads it.
+
+    python -m bench.sources [N]
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from fleetbeat.api.decode import decode_spec
+from fleetbeat.api.kinds import KINDS
+from fleetbeat.artifacts.store import Source
+from fleetbeat.reconcile.context import Context
+from fleetbeat.reconcile.sourceartifact import Memo, record_of
+from fleetbeat.reconcile.sourcesweep import sweep
+from fleetbeat.settings import Settings
+from fleetbeat.sources.git import Deadline, fetch
+from fleetbeat.state import REGISTRAR
+from fleetbeat.state.records import Record
+from fleetbeat.state.shards import SOURCE
+from tools.gitrepo import GitRepo
+from tools.gitserver import GitServer
+from workers.embedded.valkey import EmbeddedValkey
+
+URLS = 50
+FILES = 20_000
+CHARTS, VERSIONS = 500, 100
+DIGEST = "sha256:" + "0" * 64
+KIND = KINDS["GitRepository"]
+
+
+def resource_of(number: int, url: str) -> dict[str, Any]:
+    """A GitRepository."""
+    meta = {"name": f"source-{number:05}", "namespace": "bench", "uid": f"uid-{number}", "generation": 1}
+    spec = {"url": url, "interval": "1s", "ref": {"branch": "main"}}
+    return {"apiVersion": KIND.api_version, "kind": KIND.name, "metadata": meta, "spec": spec}
+
+
+def status_of(number: int, head: str) -> dict[str, Any]:
+    """The status that a run at that commit leaves."""
+    path = f"gitrepository/bench/source-{number:05}/{head}.tar.gz"
+    artifact = {"path": path, "url": f"http://127.0.0.1/{path}", "revision": f"main@sha1:{head}", "digest": DIGEST}
+    ready = {"type": "Ready", "status": "True", "reason": "Succeeded", "message": "stored", "observedGeneration": 1}
+    more = {"size": 1, "lastUpdateTime": "2026-01-01T00:00:00Z", "metadata": {}}
+    return {"artifact": artifact | more, "conditions": [ready], "observedGeneration": 1}
+
+
+def unchanged(count: int, directory: Path, out: Console) -> None:
+    """One interval of `count` sources over URLS repositories."""
+    with EmbeddedValkey(directory / "valkey") as valkey, GitServer(directory / "git") as git:
+        os.environ |= {"FLEETBEAT_S3_BUCKET": "bench"}
+        ctx = Context(Settings(redis_url=valkey.url, cache=directory / "cache"))
+        repos = [git.create(f"repo-{number}") for number in range(URLS)]
+        heads = [repo.commit({"a.yaml": "a: 1\n"}) for repo in repos]
+        fill(ctx, count, repos, heads)
+        before, begun, used = git.counts(), time.monotonic(), time.process_time()
+        settled = 0
+        while settled < count:
+            for one in ctx.state.claim(SOURCE, 1000, lane_cap=count, cluster_cap=count).sweeps:
+                settled += sweep(ctx, SOURCE, one.fence, one.refs).unchanged
+        took, cpu = time.monotonic() - begun, time.process_time() - used
+        asked = (git.counts() - before).total()
+        out.print(f"unchanged: {count} sources over {URLS} URLs in {took:.1f} s, {1000 * cpu / count:.2f} ms CPU each")
+        out.print(f"  {asked} requests to the Git server, whose own work is in these figures")
+        ctx.state.close()
+
+
+def fill(ctx: Context, count: int, repos: list[GitRepo], heads: list[str]) -> None:
+    """Register all, publish their artifacts and end one run of each, as if it had fetched."""
+    fence = ctx.state.acquire(REGISTRAR, "bench", 3600)
+    assert fence is not None
+    numbered = [(number, f"{KIND.name}/bench/source-{number:05}") for number in range(count)]
+    statuses = {ref: status_of(number, heads[number % URLS]) for number, ref in numbered}
+    ctx.state.begin_epoch(fence)
+    ctx.state.register(
+        (
+            Record(
+                shard=SOURCE,
+                ref=ref,
+                uid=f"uid-{number}",
+                rv="1",
+                generation=1,
+                every_ms=1000,
+                cluster="hub",
+                obj=msgspec.json.encode(resource_of(number, repos[number % URLS].url)),
+                status=msgspec.json.encode(statuses[ref]),
+            )
+            for number, ref in numbered
+        ),
+        fence,
+    )
+    ctx.state.commit_epoch(fence)
+    for number, ref in numbered:
+        source = Source(KIND.name, "bench", f"source-{number:05}", f"uid-{number}")
+        ctx.state.publish_artifact(ref, record_of(ctx.store, source, statuses[ref]["artifact"]))
+    memo = msgspec.json.encode(Memo(checked=time.time() + 3600))
+    while runs := ctx.state.claim(SOURCE, 1000, lane_cap=count, cluster_cap=count).runs:
+        for run in runs:
+            ctx.state.start(SOURCE, run.ref, run.fence)
+            ctx.state.finish(SOURCE, run.ref, run.fence, memo=memo, sweepable=True)
+
+
+def large_repository(directory: Path, out: Console) -> None:
+    """First artifact and a change, against what git and tar need."""
+    with GitServer(directory / "git") as git:
+        repo = git.create("large")
+        repo.commit(
+            {f"dir-{n % 200:03}/file-{n:05}.yaml": f"kind: ConfigMap\nnumber: {n}\n" * 20 for n in range(FILES)}
+        )
+        floor = timed(lambda: clone(repo.url, directory / "clone"))
+        spec = decode_spec(KIND, resource_of(0, repo.url))
+
+        def run() -> None:
+            found = fetch(spec, None, None, directory / "cache", Deadline.after(600))
+            assert found.archive is not None
+            found.archive.close()
+
+        (directory / "cache").mkdir()
+        first = timed(run)
+        repo.commit({"dir-000/file-00000.yaml": "kind: Secret\n"})
+        change = timed(run)
+    ratio = first / floor
+    out.print(f"{FILES} files: first artifact {first:.1f} s, {ratio:.1f} × git clone and tar ({floor:.1f} s)")
+    out.print(f"  a change of one file, fetched and archived: {change:.2f} s")
+
+
+def clone(url: str, target: Path) -> None:
+    """`git clone --depth 1`, then `tar | gzip` of it."""
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", url, str(target)], check=True, timeout=600)
+    subprocess.run(["tar", "--exclude=.git", "-czf", f"{target}.tar.gz", "-C", str(target), "."], check=True)
+
+
+def chart_index(directory: Path, out: Console) -> None:
+    """The peak memory of a process that does nothing but convert a large index."""
+    index = directory / "index.yaml"
+    with index.open("w") as file:
+        file.write("apiVersion: v1\nentries:\n")
+        for chart in range(CHARTS):
+            file.write(f"  chart-{chart}:\n")
+            for version in range(VERSIONS):
+                file.write(
+                    f"  - name: chart-{chart}\n    version: 1.{version}.0\n    apiVersion: v2\n"
+                    f"    description: {'text ' * 150}\n    digest: {'ab' * 32}\n"
+                    f"    urls: [https://charts.example.com/chart-{chart}-1.{version}.0.tgz]\n"
+                )
+    code = (
+        "import resource, sys, tempfile; from fleetbeat.sources.helm.index import convert\n"
+        "convert(open(sys.argv[1], 'rb'), tempfile.TemporaryFile())\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    begun = time.monotonic()
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(index)], capture_output=True, text=True, check=True, timeout=600
+    )
+    size, took = index.stat().st_size / 1e6, time.monotonic() - begun
+    out.print(f"chart index of {size:.0f} MB: {took:.1f} s, peak {ran.stdout.strip()} MiB")
+
+
+def timed(work: Callable[[], None]) -> float:
+    """Seconds."""
+    begun = time.monotonic()
+    work()
+    return time.monotonic() - begun
+
+
+def main() -> None:
+    """Run and print."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    out = Console(soft_wrap=True, highlight=False)
+    with tempfile.TemporaryDirectory(prefix="fleetbeat-bench-") as name:
+        for work in (
+            lambda d: unchanged(count, d, out),
+            lambda d: large_repository(d, out),
+            lambda d: chart_index(d, out),
+        ):
+            with tempfile.TemporaryDirectory(dir=name) as part:
+                work(Path(part))
+
+
+if __name__ == "__main__":
+    main()
