@@ -1,0 +1,25 @@
+"""The two roots of all errors; their meaning is told by the package."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FleetbeatError(Exception):
+    """Something went wrong."""
+
+    reason: ClassVar[str] = "Failed"
+
+    def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.retry_after = retry_after
+        """Seconds until the next try makes sense, where the other side said so; None leaves it to the interval."""
+        super().__init__(self.message)
+
+
+class Terminal(FleetbeatError):
+    """A person must change something before another try can succeed."""
+
+
+class Retryable(FleetbeatError):
+    """Another try may succeed."""
