@@ -1,22 +1,23 @@
 """Which kinds a cluster serves and under which paths: aggregated discovery, two requests, cached per cluster.
 
-Owns kind → path. A kind that is not found makes it look again, at most once every few seconds.
+Owns kind → path. A kind that is not found makes it look again: at everything once every few seconds at most, else at
+its group and version alone. So "not found" is never an old answer.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 
 import msgspec
 
 from fleetbeat.kube.client import KubeClient
-from fleetbeat.kube.errors import NoMatch
+from fleetbeat.kube.errors import NoMatch, NotFound, ServerError
 
 ACCEPT = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 RELOAD_AFTER = 3.0
-"""Seconds between looks that a missing kind may cause."""
+"""Seconds between looks at everything that missing kinds may cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,17 @@ class _Groups(msgspec.Struct, frozen=True):
     items: list[_Group] = []
 
 
+class _Listed(msgspec.Struct, frozen=True):
+    name: str
+    kind: str
+    namespaced: bool = False
+
+
+class _ResourceList(msgspec.Struct, frozen=True):
+    resources: list[_Listed] = []
+
+
+_list_decoder = msgspec.json.Decoder(_ResourceList)
 _decoder = msgspec.json.Decoder(_Groups)
 
 
@@ -94,9 +106,8 @@ class Discovery:
 
     def resource(self, group: str, version: str, kind: str) -> Resource:
         """The resource of a kind; with version "" the group's preferred one. Raises NoMatch."""
-        found = self._find(self._current(), group, version, kind)
-        if found is None:
-            found = self._find(self._reloaded(), group, version, kind)
+        looks = (self._current, self._reloaded, lambda: self._with_version(group, version))
+        found = next((found for look in looks if (found := self._find(look(), group, version, kind))), None)
         if found is None:
             api_version = "/".join(part for part in (group, version) if part)
             raise NoMatch(f'no matches for kind "{kind}" in version "{api_version}"', status_reason="NoMatch")
@@ -126,6 +137,24 @@ class Discovery:
                 self._load()
             assert self._snapshot is not None  # noqa: S101 - _load sets it or raises
             return self._snapshot
+
+    def _with_version(self, group: str, version: str) -> _Snapshot:
+        """The snapshot with what the server says now of one version; a server that fails has said nothing."""
+        with self._lock:
+            assert self._snapshot is not None  # noqa: S101 - the looks before this one have set it
+            known = self._snapshot
+            try:
+                listed = self._list_version(group, version) if version else []
+            except (NotFound, ServerError):
+                return known
+            added = {(group, version, found.kind): found for found in listed}
+            self._snapshot = replace(known, resources=added | known.resources)
+            return self._snapshot
+
+    def _list_version(self, group: str, version: str) -> list[Resource]:
+        path = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        listed = _list_decoder.decode(self._client.request("GET", path)).resources
+        return [Resource(group, version, r.kind, r.name, r.namespaced) for r in listed if "/" not in r.name]
 
     def _load(self) -> None:
         groups = [group for path in ("/api", "/apis") for group in self._fetch(path)]

@@ -94,11 +94,15 @@ def test_the_inventory_names_no_object_that_was_never_written(fleet: Fleet) -> N
     assert entries == [{"id": "default_before__ConfigMap", "v": "v1"}]
 
 
+def _tells_of(fleet: Fleet, path: str, kind: str) -> bool:
+    return any(resource["kind"] == kind for resource in fleet.hub.api("GET", path)["resources"])
+
+
 def test_the_inventory_names_a_cluster_scoped_object_once(fleet: Fleet) -> None:
     """kustomize gives a namespace to every kind it does not know; the inventory has the id that the cluster knows."""
     fleet.put(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{_ISSUERS['metadata']['name']}", _ISSUERS)
-    served = "/apis/example.com/v1/issuers"
-    fleet.until(lambda: fleet.hub.api("GET", served)["kind"] == "IssuerList", "the new kind is served")
+    served = "/apis/example.com/v1"
+    fleet.until(lambda: _tells_of(fleet, served, "Issuer"), "the new kind is served")
     repo = fleet.repository("scoped", {"a.yaml": yaml.safe_dump(_named("example.com/v1", "Issuer", "one"))})
     fleet.kustomization("scoped", "scoped", targetNamespace="default")
     status = fleet.wait_ready("Kustomization", "scoped", repo.head())["status"]

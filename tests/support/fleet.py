@@ -107,7 +107,7 @@ class Fleet:
         self.hub.api("PATCH", KINDS[kind].path(NAMESPACE, name), body, "application/merge-patch+json")
         return token
 
-    def reconcile(self, kind: str, name: str, timeout: float = 60) -> dict[str, Any]:
+    def reconcile(self, kind: str, name: str, timeout: float = 120) -> dict[str, Any]:
         """Ask for a run as `request` does and wait until one acknowledges it; returns the resource after it."""
         token = self.request(kind, name)
 
@@ -135,7 +135,7 @@ class Fleet:
         conditions = (self.get(kind, name).get("status") or {}).get("conditions") or []
         return next((c for c in conditions if c["type"] == condition), {})
 
-    def wait_ready(self, kind: str, name: str, revision: str = "", timeout: float = 60) -> dict[str, Any]:
+    def wait_ready(self, kind: str, name: str, revision: str = "", timeout: float = 120) -> dict[str, Any]:
         """Wait until a resource is Ready (at a commit); returns it."""
 
         def ready() -> dict[str, Any] | None:
@@ -151,7 +151,7 @@ class Fleet:
             ready, f"{kind}/{name} Ready {revision}", timeout, lambda: str(self.get(kind, name)["status"])
         )
 
-    def wait_failed(self, kind: str, name: str, reason: str, timeout: float = 60) -> dict[str, Any]:
+    def wait_failed(self, kind: str, name: str, reason: str, timeout: float = 120) -> dict[str, Any]:
         """Wait until Ready is False for this reason; returns the condition."""
 
         def failed() -> dict[str, Any] | None:
@@ -170,7 +170,7 @@ class Fleet:
         return done.stdout
 
     def until(
-        self, probe: Callable[[], T | None], what: str, timeout: float = 60, detail: Callable[[], str] = lambda: ""
+        self, probe: Callable[[], T | None], what: str, timeout: float = 120, detail: Callable[[], str] = lambda: ""
     ) -> T:
         """Poll until `probe` gives something true; a missing object counts as not yet. Tends the stack meanwhile."""
         deadline = time.monotonic() + timeout
