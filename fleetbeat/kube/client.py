@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from socket import SO_KEEPALIVE, SOL_SOCKET
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -21,6 +20,7 @@ import urllib3
 
 from fleetbeat.kube import breaker
 from fleetbeat.kube.config import ClusterConfig
+from fleetbeat.kube.connections import open_pool, read_whole
 from fleetbeat.kube.errors import KubeError, ServerError, TooManyRequests, Unreachable, from_response
 from fleetbeat.kube.explain import TIMEOUT, unauthorized, unreachable
 
@@ -32,8 +32,6 @@ MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 
 POOL_SIZE = 16
-MAX_RESPONSE = 512 << 20
-"""Bytes; a tenant's API server must not be able to fill our memory."""
 RETRIES = 3
 CONNECT_TIMEOUT = 5.0
 LONGEST_PAUSE = 5.0
@@ -74,7 +72,7 @@ class KubeClient:
         """Requests sent so far by (verb, resource), such as ("PATCH", "configmaps"); shared by impersonations."""
         self._stats_lock = threading.Lock()
         self._breaker = breaker.Breaker(longest=longest_break)
-        self._pool = _pool(config, pool_size)
+        self._pool = open_pool(config, pool_size)
         # With a proxy, requests go through the manager, which knows when to tunnel; else straight to the one host.
         self._host = None if config.proxy_url else self._pool.connection_from_url(config.server)
         self._base = config.server if self._host is None else urlsplit(config.server).path
@@ -215,7 +213,7 @@ class KubeClient:
         begun = time.monotonic()
         try:
             answer = self._open(method, url, payload, headers, timeout)
-            body = _read(answer)
+            body = read_whole(answer)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             problem = unreachable(self.config, error)
             self._breaker.failed(problem.message, time.monotonic() - begun)
@@ -259,19 +257,6 @@ def resource_of(path: str) -> str:
     return "/".join(parts[:1] + parts[2:])
 
 
-def _read(answer: urllib3.BaseHTTPResponse) -> bytes:
-    try:
-        body = answer.read(MAX_RESPONSE + 1)
-        if len(body) > MAX_RESPONSE:
-            raise urllib3.exceptions.HTTPError(f"the answer is larger than {MAX_RESPONSE >> 20} MiB")
-        answer.drain_conn()
-    except BaseException:
-        answer.close()
-        raise
-    answer.release_conn()
-    return body
-
-
 def _query(params: Params) -> str:
     return urlencode({k: str(v).lower() if isinstance(v, bool) else v for k, v in params.items()})
 
@@ -286,19 +271,3 @@ def _pause(error: KubeError, attempt: int, idempotent: bool) -> float | None:
     if error.retry_after is not None and error.retry_after > LONGEST_PAUSE:
         return None
     return max(error.retry_after or 0.0, 0.1 * 3.0 ** (attempt - 1)) * random.uniform(1.0, 1.3)  # noqa: S311 - jitter
-
-
-def _pool(config: ClusterConfig, size: int) -> urllib3.PoolManager:
-    keep_alive = [*urllib3.connection.HTTPConnection.default_socket_options, (SOL_SOCKET, SO_KEEPALIVE, 1)]
-    options: dict[str, Any] = {"maxsize": size, "block": False, "num_pools": 2, "socket_options": keep_alive}
-    context = config.ssl_context
-    if context is not None:
-        options["ssl_context"] = context
-        if config.insecure:
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-            options |= {"cert_reqs": "CERT_NONE", "assert_hostname": False}
-        if config.tls_server_name:
-            options |= {"server_hostname": config.tls_server_name, "assert_hostname": config.tls_server_name}
-    if config.proxy_url:
-        return urllib3.ProxyManager(config.proxy_url, **options)
-    return urllib3.PoolManager(**options)

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from fleetbeat.kube import client
+from fleetbeat.kube import client, connections
 from fleetbeat.kube.client import KubeClient, resource_of
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import (
@@ -150,7 +150,7 @@ def test_only_repeatable_requests_are_repeated_after_failures(
 
 def test_oversized_answers_are_refused(server: Server, kube: KubeClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hostile API server cannot fill our memory."""
-    monkeypatch.setattr(client, "MAX_RESPONSE", 1000)
+    monkeypatch.setattr(connections, "MAX_RESPONSE", 1000)
     server.says((200, {}, b"x" * 2000))
     with pytest.raises(Unreachable):
         kube.get("/api/v1/things")
