@@ -1,9 +1,9 @@
 """Mean time to production: N pairs of GitRepository and Kustomization, from nothing to Ready, and everything after.
 
-Phases: install, upgrade, no-op on request, unchanged interval, delete. For each: seconds, CPU and memory of Fleetbeat's
-processes (Redis, S3 and Flower apart), requests to the API server. The *floor* writes the same objects, annotations,
-finalizers and statuses to the same API server from a bare loop with eight threads. Figures are ratios within one run:
-compare nothing across machines.
+Phases: install, upgrade, no-op on request, unchanged interval, drift, delete. For each: seconds, CPU and memory of
+Fleetbeat's processes (Redis, S3 and Flower apart), requests to the API server. Two floors are measured on the same API
+server from a bare loop with eight threads: *bare* and *whole*, see `bench.workload`. Figures are ratios within one
+run: compare nothing across machines.
 
     python -m bench.mttp [N]
 """
@@ -26,7 +26,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench.workload import GIT, INTERVAL, KS, NAMESPACE, files, floor, in_parallel, pair
+from bench.workload import GIT, INTERVAL, KS, NAMESPACE, files, floor, in_parallel, pair, rendered
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import NotFound
@@ -64,6 +64,8 @@ class Bench:
         self.count, self.cluster, self.stack, self.repo = count, cluster, stack, repo
         self.client = KubeClient(ClusterConfig.from_kubeconfig(cluster.kubeconfig, trusted=True))
         self.figures: list[Figures] = []
+        self.reverted: list[float] = []
+        """Seconds after which each drifted object was as it should be."""
 
     def run(self) -> None:
         """All phases in order."""
@@ -73,6 +75,7 @@ class Bench:
         self.measure("no-op on request", self.no_op)
         self.settle()
         self.measure("unchanged interval", lambda: time.sleep(INTERVAL))
+        self.measure("drift of ten objects", self.drift)
         self.measure("delete", self.delete)
 
     # Phases
@@ -98,6 +101,16 @@ class Bench:
         deadline = time.monotonic() + 3
         while time.monotonic() < deadline:
             time.sleep(0.2)
+
+    def drift(self) -> None:
+        """Ten objects, one after the other, edited by somebody else, each until it is as Git says."""
+        for number in range(0, self.count, max(self.count // 10, 1)):
+            path, _ = rendered(number)[1]
+            edit = {"spec": {"selector": {"app": "somebody-elses"}}}
+            self.client.patch(path, edit)
+            begun = time.monotonic()
+            self.until(lambda path=path: self.client.get(path)["spec"]["selector"]["app"] == "podinfo", pause=0.01)
+            self.reverted.append(time.monotonic() - begun)
 
     def delete(self) -> None:
         """All Kustomizations and sources, until they and their objects are gone."""
@@ -136,14 +149,14 @@ class Bench:
         except NotFound:
             return True
 
-    def until(self, done: Callable[[], bool], timeout: float = 900) -> None:
+    def until(self, done: Callable[[], bool], timeout: float = 900, pause: float = 0.1) -> None:
         deadline = time.monotonic() + timeout
         while not done():
             if time.monotonic() > deadline or any(m.server.exit_code is not None for m in self.stack.members.values()):
                 raise SystemExit(
                     "not done in time:\n" + "\n".join(m.server.tail() for m in self.stack.members.values())
                 )
-            time.sleep(0.1)
+            time.sleep(pause)
 
     def measure(self, phase: str, work: Callable[[], None]) -> None:
         """Run a phase and note its cost."""
@@ -229,7 +242,7 @@ def main() -> None:
         repo.commit(files("1"), "release 1")
         prepare(Access(hub.kubeconfig, None, "flux-system"))
         make_account(hub)
-        base = floor(count, hub)
+        bare, whole = floor(count, hub, whole=False), floor(count, hub, whole=True)
         stack = Stack(Path(directory, "stack"), hub.kubeconfig)
         with stack:
             bench = Bench(count, hub, stack, repo)
@@ -237,14 +250,14 @@ def main() -> None:
             threading.Event().wait(8)
             bench.run()
     table = Table(title=f"{count} pairs of GitRepository and Kustomization", box=None)
-    for column in ("phase", "seconds", "× floor", "CPU s", "PSS MiB", "requests", "writes", "LISTs"):
+    for column in ("phase", "seconds", "× bare", "× whole", "CPU s", "PSS MiB", "requests", "writes", "LISTs"):
         table.add_column(column, justify="right")
     for f in bench.figures:
-        ratio = f"{f.seconds / base[f.phase]:.2f}" if f.phase in base else "-"
+        ratios = [f"{f.seconds / floor[f.phase]:.2f}" if f.phase in floor else "-" for floor in (bare, whole)]
         table.add_row(
             f.phase,
             f"{f.seconds:.2f}",
-            ratio,
+            *ratios,
             f"{f.cpu:.2f}",
             f"{f.pss:.0f}",
             str(f.requests),
@@ -257,7 +270,11 @@ def main() -> None:
         console.print(f"{f.phase}: {roles}", soft_wrap=True)
         others = ", ".join(f"{name} {cpu:.2f} s" for name, cpu in sorted(f.others.items()) if cpu > 0.05)
         console.print(f"  beside it: {others}", soft_wrap=True)
-    console.print("floor: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in base.items()))
+    for name, base in (("bare", bare), ("whole", whole)):
+        console.print(f"{name} floor: " + ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in base.items()))
+    reverted = sorted(bench.reverted)
+    middle, worst = reverted[len(reverted) // 2], reverted[-1]
+    console.print(f"drift reverted after {middle:.2f} s (median), {worst:.2f} s (worst of {len(reverted)})")
 
 
 if __name__ == "__main__":

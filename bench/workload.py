@@ -1,4 +1,8 @@
-"""What `bench.mttp` writes, and the floor: the same writes to the same API server from a bare loop."""
+"""What `bench.mttp` writes, and its two floors: writes to the same API server from a bare loop.
+
+The *bare* floor writes the resources, their objects and statuses, as a script would. The *whole* floor also writes what
+a GitOps controller owes its users: finalizers after the creation, the inventory before and after, events.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,15 @@ THREADS = 8
 NAMESPACE = "bench"
 INTERVAL = 30
 """Seconds."""
+_LEDGERS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
+_READY = {
+    "type": "Ready",
+    "status": "True",
+    "reason": "ok",
+    "message": "m",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+}
+_STATUS = {"status": {"conditions": [_READY], "observedGeneration": 1}}
 GIT, KS = KINDS["GitRepository"], KINDS["Kustomization"]
 
 PODINFO = {
@@ -104,52 +117,79 @@ def rendered(number: int) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def floor(count: int, cluster: Cluster) -> dict[str, float]:
-    """Seconds that a bare loop needs for the same writes: install, upgrade, delete."""
-    client = KubeClient(ClusterConfig.from_kubeconfig(cluster.kubeconfig, trusted=True))
-    renders = [rendered(number) for number in range(count)]
-    status = {
-        "status": {
-            "conditions": [
-                {
-                    "type": "Ready",
-                    "status": "True",
-                    "reason": "ok",
-                    "message": "m",
-                    "lastTransitionTime": "2026-01-01T00:00:00Z",
-                }
-            ],
-            "observedGeneration": 1,
-        }
-    }
+def floor(count: int, cluster: Cluster, whole: bool) -> dict[str, float]:
+    """Seconds that a bare loop needs for the writes of install, upgrade and delete; `whole` with all that is owed."""
+    loop = _Loop(KubeClient(ClusterConfig.from_kubeconfig(cluster.kubeconfig, trusted=True)), whole)
+    phases = {"install": loop.install, "upgrade": loop.upgrade, "delete": loop.delete}
+    return {name: timed(lambda work=work: in_parallel(work, range(count))) for name, work in phases.items()}
 
-    def write(number: int) -> None:
-        for path, body in pair(number, "http://127.0.0.1/none"):
-            body["metadata"]["finalizers"] = ["floor.example.com/finalizer"]
-            client.apply(path, body, "floor")
-        for path, body in renders[number]:
-            client.apply(path, body, "floor")
-        for path, _ in pair(number, ""):
-            client.patch(f"{path}/status", status, "application/merge-patch+json")
 
-    def upgrade(number: int) -> None:
-        path, body = renders[number][2]
+class _Loop:
+    """The writes of one pair in each phase."""
+
+    def __init__(self, client: KubeClient, whole: bool) -> None:
+        self.client, self.whole = client, whole
+
+    def install(self, number: int) -> None:
+        resources = pair(number, "http://127.0.0.1/none")
+        finalizers = {"metadata": {"finalizers": ["floor.example.com/finalizer"]}}
+        for path, body in resources:
+            if self.whole:
+                self.client.apply(path, body, "bench")
+                self.client.patch(path, finalizers)
+            else:
+                self.client.apply(path, {**body, "metadata": body["metadata"] | finalizers["metadata"]}, "floor")
+        self.save(number, "before", create=True)
+        for path, body in rendered(number):
+            self.client.apply(path, body, "floor")
+        self.save(number, "after")
+        self.tell(number, ("NewArtifact", "Progressing", "ReconciliationSucceeded"))
+        for path, _ in resources:
+            self.client.patch(f"{path}/status", _STATUS)
+
+    def upgrade(self, number: int) -> None:
+        path, body = rendered(number)[2]
         body["spec"]["template"]["metadata"]["annotations"]["release"] = "2"
-        client.apply(path, body, "floor")
-        for path, _ in pair(number, ""):
-            client.patch(f"{path}/status", {"status": {"observedGeneration": 2}}, "application/merge-patch+json")
+        resources = pair(number, "")
+        if self.whole:
+            asked = {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "2"}}}
+            self.client.patch(resources[0][0], asked)
+        self.save(number, "before the upgrade")
+        self.client.apply(path, body, "floor")
+        self.save(number, "after the upgrade")
+        self.tell(number, ("NewArtifact", "Progressing", "ReconciliationSucceeded"))
+        for path, _ in resources:
+            self.client.patch(f"{path}/status", {"status": {"observedGeneration": 2}})
 
-    def delete(number: int) -> None:
-        for path, _ in renders[number]:
-            client.delete(path)
+    def delete(self, number: int) -> None:
+        for path, _ in rendered(number):
+            self.client.delete(path)
+        if self.whole:
+            self.client.delete(f"{_LEDGERS}/floor-{number:04d}")
         for path, _ in pair(number, ""):
-            client.patch(path, {"metadata": {"finalizers": None}}, "application/merge-patch+json")
-            client.delete(path)
+            self.client.patch(path, {"metadata": {"finalizers": None}})
+            self.client.delete(path)
 
-    return {
-        name: timed(lambda work=work: in_parallel(work, range(count)))
-        for name, work in (("install", write), ("upgrade", upgrade), ("delete", delete))
-    }
+    def save(self, number: int, content: str, create: bool = False) -> None:
+        if not self.whole:
+            return
+        name = f"floor-{number:04d}"
+        ledger = {"metadata": {"name": name}, "data": {"inventory": content + " " + "x" * 1000}}
+        if create:
+            self.client.create(_LEDGERS, ledger)
+        else:
+            self.client.update(f"{_LEDGERS}/{name}", ledger)
+
+    def tell(self, number: int, reasons: Iterable[str]) -> None:
+        for reason in reasons if self.whole else ():
+            event = {
+                "metadata": {"generateName": f"app-{number:04d}.", "namespace": NAMESPACE},
+                "involvedObject": {"kind": KS.name, "namespace": NAMESPACE, "name": f"app-{number:04d}"},
+                "reason": reason,
+                "message": "m" * 100,
+                "type": "Normal",
+            }
+            self.client.create(f"/api/v1/namespaces/{NAMESPACE}/events", event)
 
 
 def in_parallel(work: Callable[[Any], object], items: Iterable[Any]) -> None:
