@@ -6,6 +6,7 @@ import datetime
 
 import pytest
 
+from fleetbeat.kube import discovery as module
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.discovery import Discovery
@@ -77,12 +78,15 @@ def test_kinds_are_found(target: Target) -> None:
         find("apps", "v1beta9", "Deployment")
 
 
-def test_discovery_asks_rarely(client: KubeClient) -> None:
-    """Two requests for everything, and a missing kind does not make it ask again and again."""
+def test_discovery_asks_rarely(client: KubeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two requests for everything; a missing kind costs one for its version, and none for everything again."""
+    monkeypatch.setattr(module, "RELOAD_AFTER", 3600.0)
     client.stats.clear()
     discovery = Discovery(client)
     for _ in range(5):
         discovery.resource("apps", "v1", "Deployment")
+    assert client.stats.total() == 2
+    for _ in range(5):
         with pytest.raises(NoMatch):
             discovery.resource("none.test", "v1", "Nothing")
-    assert client.stats.total() == 2
+    assert client.stats.total() == 7
