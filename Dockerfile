@@ -22,7 +22,7 @@ RUN apt-get update \
     && useradd --uid 65532 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin fleetbeat
 RUN --mount=from=wheel,source=/dist,target=/dist \
     --mount=source=requirements-runtime.lock,target=/requirements-runtime.lock \
-    pip install --no-cache-dir --require-hashes --only-binary :all: -r /requirements-runtime.lock \
+    pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: -r /requirements-runtime.lock \
     && pip install --no-cache-dir --no-deps /dist/*.whl
 USER 65532:65532
 WORKDIR /tmp

@@ -54,6 +54,11 @@ class Settings:
     """`FLEETBEAT_NO_CROSS_NAMESPACE_REFS=true`: a reference to another namespace is refused."""
     default_service_account: str = ""
     """`FLEETBEAT_DEFAULT_SERVICE_ACCOUNT`: fills an empty `spec.serviceAccountName`."""
+    default_kubeconfig_service_account: str = ""
+    """`FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT`: fills an absent `serviceAccountName` of ConfigMaps that
+    `spec.kubeConfig.configMapRef` names."""
+    prune_brake: str = ""
+    """`FLEETBEAT_PRUNE_BRAKE`: from where on deletions need a confirmation; `off`, or limits as `all=5,most=50`."""
     log_level: str = "INFO"
     """`FLEETBEAT_LOG_LEVEL`."""
 
@@ -77,6 +82,8 @@ class Settings:
             host_rate=_number(env, "FLEETBEAT_HOST_RATE", default.host_rate),
             no_cross_namespace_refs=_flag(env, "FLEETBEAT_NO_CROSS_NAMESPACE_REFS"),
             default_service_account=env.get("FLEETBEAT_DEFAULT_SERVICE_ACCOUNT", ""),
+            default_kubeconfig_service_account=env.get("FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT", ""),
+            prune_brake=env.get("FLEETBEAT_PRUNE_BRAKE", ""),
             log_level=env.get("FLEETBEAT_LOG_LEVEL", default.log_level).upper(),
         )
 

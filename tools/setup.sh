@@ -38,7 +38,8 @@ fi
 pip() {
     .venv/bin/python -m pip --disable-pip-version-check "$@"
 }
+# --no-deps: the lock is complete, and pip looks past its pins where a package asks for another with an extra
 echo "== installing $(grep -c '^[a-z].*==' requirements.lock) locked packages into .venv"
-pip install --require-hashes -r requirements.lock
+pip install --no-deps --require-hashes -r requirements.lock
 pip install --no-deps --no-build-isolation -e .
 touch "$stamp"

@@ -1,7 +1,8 @@
 """How conditions move: plain dicts in a list, as they stand in a status, changed in place.
 
-A condition's `lastTransitionTime` moves only when its `status` does. A new one is put in its place: Stalled,
-Reconciling, Ready, then the others by name, which is Flux's order. No I/O; the caller brings the time.
+A condition's `lastTransitionTime` moves when its `status`, `reason` or `message` does: `flux trace` shows it as the
+time of the last reconciliation. A new one is put in its place: Stalled, Reconciling, Ready, then the others by name, which
+is Flux's order. No I/O; the caller brings the time.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ def get_condition(conditions: Iterable[dict[str, Any]], kind: str) -> dict[str, 
 def set_condition(
     conditions: list[dict[str, Any]], kind: str, status: str, reason: str, message: str, generation: int, now: str
 ) -> None:
-    """Set or add the condition of that type; `now` is RFC 3339 and used only when `status` changes."""
+    """Set or add the condition of that type; `now` is RFC 3339 and used only when more than `generation` changes."""
     old = get_condition(conditions, kind)
-    changed = old is None or old.get("status") != status
+    state = (status, reason, message)
+    same = old is not None and (old.get("status"), old.get("reason"), old.get("message")) == state
     new = {
         "type": kind,
         "status": status,
         "reason": reason,
         "message": message,
         "observedGeneration": generation,
-        "lastTransitionTime": now if changed or old is None else old.get("lastTransitionTime") or now,
+        "lastTransitionTime": (old.get("lastTransitionTime") if old is not None and same else None) or now,
     }
     if old is None:
         conditions.append(new)

@@ -18,6 +18,7 @@ from fleetbeat.errors.consumers import (
     HealthCheckFailed,
     InvalidExpression,
     LedgerUnreadable,
+    PruneBraked,
     PruneFailed,
     ReconciliationFailed,
 )
@@ -115,6 +116,7 @@ __all__ = [
     "OCILayerFailed",
     "OCINotFound",
     "OCIPullFailed",
+    "PruneBraked",
     "PruneFailed",
     "Rebuilding",
     "ReconciliationFailed",

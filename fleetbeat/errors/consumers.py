@@ -55,6 +55,12 @@ class PruneFailed(Retryable):
     reason = "PruneFailed"
 
 
+class PruneBraked(Terminal):
+    """So many objects would be deleted that a person is asked first."""
+
+    reason = "PruneBraked"
+
+
 class InvalidExpression(Terminal):
     """A CEL expression does not compile."""
 

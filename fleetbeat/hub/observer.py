@@ -104,7 +104,7 @@ class Observer:
                 latest = await asyncio.to_thread(self._inventory.stamp)
                 if latest != stamp or monotonic() - scanned > SCAN_ANYWAY:
                     begun = monotonic()
-                    self._watch(group, await asyncio.to_thread(self._inventory.kinds))
+                    self._watch(group, await asyncio.to_thread(self._wanted))
                     stamp, scanned = latest, monotonic()
                     pause = max(pause, SCAN_SHARE * (scanned - begun))
                 self._reminder.over()
@@ -114,6 +114,12 @@ class Observer:
                 self._reminder.warn(f"observer: {error.message}")
                 pause = RETRY
             await asyncio.sleep(pause)
+
+    def _wanted(self) -> dict[str, set[Kind]]:
+        """Without clusters that a ConfigMap describes: they are swept, because this role may not ask for tokens."""
+        kinds, records = self._inventory.kinds(), self._state.clusters()
+        described = {name for name, record in records.items() if Reach.decode(name, record).config_map}
+        return {name: found for name, found in kinds.items() if name not in described}
 
     def _watch(self, group: asyncio.TaskGroup, wanted: Mapping[str, set[Kind]]) -> None:
         """Set what each cluster's watches should be."""

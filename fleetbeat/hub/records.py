@@ -14,7 +14,7 @@ from fleetbeat.api.kinds import Kind
 from fleetbeat.api.meta import REQUESTED_AT, parse_duration
 from fleetbeat.api.refs import Ref
 from fleetbeat.errors import InvalidSpec
-from fleetbeat.kube.reach import ON_HUB, Reach
+from fleetbeat.kube.reach import Reach
 from fleetbeat.state.records import Record
 from fleetbeat.state.shards import shard_of
 
@@ -68,8 +68,7 @@ def is_static(kind: Kind, obj: Object) -> bool:
 
 def reach_of(ref: Ref, spec: Object) -> Reach:
     """The cluster that a resource's objects live on."""
-    secret = _mapping(_mapping(spec.get("kubeConfig")).get("secretRef"))
-    return Reach.of(ref.namespace, secret["name"], secret.get("key") or "") if secret.get("name") else ON_HUB
+    return Reach.of_spec(ref.namespace, spec)
 
 
 def interval_of(kind: Kind, spec: Object) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,6 +55,19 @@ class LedgerEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Deletions that the prune brake stopped; `confirmed`: that were allowed since, and are not through yet."""
+
+    of: int
+    """How many objects the inventory had when the brake was pulled."""
+    code: str
+    """Hash of the list, which the confirming annotation repeats."""
+    ids: tuple[str, ...]
+    """Inventory ids, sorted."""
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """The ledger of one ref as loaded or last saved."""
 
@@ -64,7 +77,12 @@ class Ledger:
     """The fence of the run that saved it last."""
     applied: Applied | None = None
     entries: Mapping[ObjectId, LedgerEntry] = field(default_factory=dict)
+    held: Held | None = None
+    left: tuple[str, ...] = ()
+    """Places (`Reach.place`; "" is the hub) that the ref was moved away from and that may still hold its objects."""
     resource_version: str = ""
+    uid: str = ""
+    """The ConfigMap's own: two ledgers with one uid are one, on one cluster."""
     namespace: str = NAMESPACE
 
     @property
@@ -84,20 +102,37 @@ class Ledger:
         intended: Mapping[ObjectId, LedgerEntry],
         fence: int,
         applied: Applied | None = None,
+        left: Iterable[str] = (),
     ) -> Ledger:
         """Before a run's first write: everything known and everything intended. Returns the ledger as saved.
 
         `applied` is the artifact that is about to be applied: from now on no older one may be, even if this run dies.
+        `left` joins the places that are to be cleaned.
         Raises LostLease when another run saved in between or a newer one saved before.
         """
         entries = {**intended, **self.entries}
-        return self._save(client, replace(self, entries=entries, applied=applied or self.applied, fence=fence))
+        places = tuple(dict.fromkeys((*self.left, *left)))
+        new = replace(self, entries=entries, applied=applied or self.applied, left=places, fence=fence)
+        return self._save(client, new)
 
     def save_exact(
-        self, client: KubeClient, entries: Mapping[ObjectId, LedgerEntry], applied: Applied | None, fence: int
+        self,
+        client: KubeClient,
+        entries: Mapping[ObjectId, LedgerEntry],
+        applied: Applied | None,
+        fence: int,
+        held: Held | None = None,
     ) -> Ledger:
         """After a run: exactly what is there now and the artifact it came from. Raises LostLease as above."""
-        return self._save(client, replace(self, entries=dict(entries), applied=applied, fence=fence))
+        return self._save(client, replace(self, entries=dict(entries), applied=applied, held=held, fence=fence))
+
+    def save_held(self, client: KubeClient, held: Held, fence: int) -> Ledger:
+        """Before deletions that were confirmed: nobody is asked for them again when this run dies on the way."""
+        return self._save(client, replace(self, held=held, fence=fence))
+
+    def save_left(self, client: KubeClient, left: tuple[str, ...], fence: int) -> Ledger:
+        """The places that are still to be cleaned."""
+        return self._save(client, replace(self, left=left, fence=fence))
 
     def _save(self, client: KubeClient, new: Ledger) -> Ledger:
         if new.fence < self.fence:
@@ -112,7 +147,7 @@ class Ledger:
                 ) from error
             _create_namespace(client, new.namespace)
             saved = _write(client, new, body)
-        return replace(new, resource_version=saved["metadata"]["resourceVersion"])
+        return replace(new, resource_version=saved["metadata"]["resourceVersion"], uid=saved["metadata"]["uid"])
 
 
 def load(client: KubeClient, ref: Ref, hub_id: str) -> Ledger:
@@ -161,13 +196,15 @@ class _Entry(msgspec.Struct, frozen=True, array_like=True):
     uid: str = ""
 
 
-class _Document(msgspec.Struct, frozen=True):
+class _Document(msgspec.Struct, frozen=True, omit_defaults=True):
     format: int
     ref: str
     hub: str
     fence: int
     applied: Applied | None
     entries: list[_Entry]
+    held: Held | None = None
+    left: tuple[str, ...] = ()
 
 
 _decoder = msgspec.json.Decoder(_Document)
@@ -199,13 +236,22 @@ def _load(client: KubeClient, empty: Ledger) -> Ledger:
         ObjectId(e.group, e.kind, e.namespace, e.name): LedgerEntry(e.version, e.digest, e.fingerprint, e.uid)
         for e in document.entries
     }
-    version = found["metadata"]["resourceVersion"]
-    return replace(empty, fence=document.fence, applied=document.applied, entries=entries, resource_version=version)
+    return replace(
+        empty,
+        fence=document.fence,
+        applied=document.applied,
+        entries=entries,
+        held=document.held,
+        left=document.left,
+        resource_version=found["metadata"]["resourceVersion"],
+        uid=found["metadata"]["uid"],
+    )
 
 
 def _config_map(ledger: Ledger) -> dict[str, Any]:
     entries = [_Entry(*oid, e.version, e.digest, e.fingerprint, e.uid) for oid, e in sorted(ledger.entries.items())]
-    document = _Document(FORMAT, str(ledger.ref), ledger.hub_id, ledger.fence, ledger.applied, entries)
+    head = (FORMAT, str(ledger.ref), ledger.hub_id, ledger.fence, ledger.applied)
+    document = _Document(*head, entries, ledger.held, ledger.left)
     packed = gzip.compress(msgspec.json.encode(document), compresslevel=6, mtime=0)
     if len(packed) > MAX_BYTES:
         raise LedgerUnreadable(f"{ledger.ref} has {len(entries)} objects, more than a ledger holds; split it")

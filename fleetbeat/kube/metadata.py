@@ -41,6 +41,7 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
     deletion_timestamp: str | None = None
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    finalizers: list[str] = []
     managed_fields: list[ManagedFields] = []
 
 
@@ -114,29 +115,40 @@ def list_metadata(target: Target, resource: Resource, selector: str = "", namesp
 
 def get_metadata(client: KubeClient, resource: Resource, namespace: str, name: str) -> Live | None:
     """One object, None when it does not exist. Raises KubeError."""
+    meta = _get(client, resource, namespace, name)
+    return None if meta is None else Live.of(meta)
+
+
+def _get(client: KubeClient, resource: Resource, namespace: str, name: str) -> ObjectMeta | None:
     try:
         body = client.request("GET", resource.path(namespace, name), accept=PARTIAL)
     except NotFound:
         return None
-    return Live.of(decode_partial(body).metadata)
+    return decode_partial(body).metadata
 
 
-def still_there(target: Target, entries: Mapping[ObjectId, LedgerEntry]) -> list[ObjectId]:
-    """Those of `entries` that are being deleted and not gone yet; what stays for other reasons does not count."""
+def still_there(target: Target, entries: Mapping[ObjectId, LedgerEntry]) -> dict[ObjectId, tuple[str, ...]]:
+    """Those of `entries` that are being deleted and not gone yet, each with its finalizers; what stays does not count.
 
-    def exists(oid: ObjectId) -> bool:
+    In the order of `entries`. Raises KubeError.
+    """
+
+    def look(oid: ObjectId) -> tuple[str, ...] | None:
         entry = entries[oid]
         try:
             resource = find_resource(target, oid, entry.version)
         except NoMatch:
-            return not target.discovery.certain(oid.group)
+            return None if target.discovery.certain(oid.group) else ()
         if resource.namespaced != bool(oid.namespace):
-            return False  # the path would lead to another object
-        live = get_metadata(target.client, resource, oid.namespace, oid.name)
-        return live is not None and live.deleting and (not entry.uid or live.uid == entry.uid)
+            return None  # the path would lead to another object
+        meta = _get(target.client, resource, oid.namespace, oid.name)
+        if meta is None or meta.deletion_timestamp is None or (entry.uid and meta.uid != entry.uid):
+            return None
+        return tuple(meta.finalizers)
 
     ids = list(entries)
-    return [oid for oid, there in zip(ids, pool.run_all(exists, ids), strict=True) if there]
+    found = zip(ids, pool.run_all(look, ids), strict=True)
+    return {oid: finalizers for oid, finalizers in found if finalizers is not None}
 
 
 def find_resource(target: Target, oid: ObjectId, version: str) -> Resource:

@@ -7,14 +7,15 @@ preconditions). Whatever cannot be told for sure stays, and stays in the invento
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fleetbeat.api.refs import ObjectId
 from fleetbeat.kube import marks, order, pool
 from fleetbeat.kube.errors import Conflict, KubeError, NoMatch, NotFound, Unauthorized, Unreachable
 from fleetbeat.kube.ledger import LedgerEntry
-from fleetbeat.kube.metadata import Live, find_resource, get_metadata
+from fleetbeat.kube.metadata import Live, find_resource, get_metadata, list_metadata
 from fleetbeat.kube.options import ApplyOptions
 from fleetbeat.kube.target import Target
 
@@ -41,6 +42,43 @@ class Pruned:
     changes: tuple[Change, ...]
     remaining: dict[ObjectId, LedgerEntry]
     errors: tuple[str, ...]
+
+
+def doomed(
+    target: Target, stale: Mapping[ObjectId, LedgerEntry], options: ApplyOptions, kept: Collection[str] = ()
+) -> dict[ObjectId, str]:
+    """Those of `stale` that `prune` would delete now, with their uids; what cannot be told counts as one of them.
+
+    Raises when the cluster cannot be reached.
+    """
+    kinds: dict[tuple[str, str, str], list[ObjectId]] = defaultdict(list)
+    for oid, entry in stale.items():
+        kinds[oid.group, entry.version, oid.kind].append(oid)
+    found: dict[ObjectId, str] = {}
+    for ids in kinds.values():
+        for oid, live in _look(target, ids, stale, options).items():
+            if live is None:
+                found[oid] = stale[oid].uid
+            elif live.uid not in kept and _stays(live, options) is None:
+                found[oid] = live.uid
+    return found
+
+
+def _look(
+    target: Target, ids: Sequence[ObjectId], stale: Mapping[ObjectId, LedgerEntry], options: ApplyOptions
+) -> dict[ObjectId, Live | None]:
+    """The objects of one kind that are there; None for those that cannot be read."""
+    try:
+        resource = find_resource(target, ids[0], stale[ids[0]].version)
+        selector = f"{marks.NAME}={options.owner.name},{marks.NAMESPACE}={options.owner.namespace}"
+        listed = list_metadata(target, resource, selector)
+    except NoMatch:
+        return {} if target.discovery.certain(ids[0].group) else dict.fromkeys(ids)
+    except (Unreachable, Unauthorized):
+        raise
+    except KubeError:
+        return dict.fromkeys(ids)
+    return {oid: listed[oid] for oid in ids if oid in listed}
 
 
 @dataclass(frozen=True, slots=True)

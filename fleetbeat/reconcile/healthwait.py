@@ -14,6 +14,7 @@ from fleetbeat.api.meta import format_duration
 from fleetbeat.api.refs import ObjectId, split_api_version
 from fleetbeat.errors import HealthCheckFailed, PruneFailed
 from fleetbeat.kube.readiness import Health, State
+from fleetbeat.reconcile import former
 from fleetbeat.reconcile.health import (
     CURRENT_BY_EXISTING,
     FIRST_LOOK,
@@ -65,6 +66,7 @@ def check_health(work: KustomizationWork) -> Outcome | None:
         "digest": work.built.digest,
         "inventory": inventory(work),
         "since": time(),
+        "began": time() - work.seconds,
         "looks": 0,
         "changed": changed,
     }
@@ -109,7 +111,7 @@ def _judge(work: KustomizationWork, waiting: dict[ObjectId, Health], wait: dict[
     if not waiting:
         return succeed(work, changed or wait.get("changed", ""), health=True, took=took)
     if took > work.timeout:
-        raise HealthCheckFailed(f"timeout waiting for: {describe(waiting)}")
+        raise HealthCheckFailed(f"health check failed after {took:.1f}s: timeout waiting for: {describe(waiting)}")
     memo = work.memo | {"health": wait | {"looks": wait["looks"] + 1, "waiting": _encode(work, waiting)}}
     summary = f"waiting for {describe(waiting)}"
     if wait["looks"] == 0:  # most objects are healthy in a moment: not worth a status of its own
@@ -142,7 +144,8 @@ def succeed(work: KustomizationWork, changed: str, *, health: bool, took: float 
     _tell_success(work, changed)
     memo = {key: value for key, value in work.memo.items() if key != "health"}
     summary = f"Ready {short_revision(work.revision)} {changed}"
-    return Outcome(summary, status, memo, sweepable=_sweepable(memo, work.rules), announce=_moved_on(work))
+    outcome = Outcome(summary, status, memo, sweepable=_sweepable(memo, work.rules), announce=_moved_on(work))
+    return former.clean(work, outcome) if memo.get("left") else outcome
 
 
 def _moved_on(work: KustomizationWork) -> bool:
@@ -163,7 +166,7 @@ def _sweepable(memo: dict[str, Any], rules: Rules) -> bool:
 def _tell_success(work: KustomizationWork, changed: str) -> None:
     if changed.startswith("0/") and not work.requested and not _moved_on(work):
         return
-    finished = f"Reconciliation finished in {work.seconds:.3f}s, next run in {format_duration(work.interval)}"
+    finished = f"Reconciliation finished in {work.took:.3f}s, next run in {format_duration(work.interval)}"
     work.event(SUCCEEDED, finished, metadata=work.metadata | {COMMIT_STATUS_KEY: "update"})
 
 

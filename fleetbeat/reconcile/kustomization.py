@@ -16,15 +16,16 @@ import msgspec
 from fleetbeat.api.conditions import get_condition, is_ready
 from fleetbeat.api.refs import ObjectId, Ref
 from fleetbeat.errors import AccessDenied, ArtifactFailed
-from fleetbeat.kube.apply import ApplyFailed, ApplyOptions, apply_set, prune
+from fleetbeat.kube.apply import ApplyFailed, ApplyOptions, apply_set
 from fleetbeat.kube.ledger import LedgerEntry
 from fleetbeat.kube.ledger import load as load_ledger
-from fleetbeat.reconcile import dependencies, variables
+from fleetbeat.reconcile import dependencies, former, variables
 from fleetbeat.reconcile.consumed import artifact_file, is_older
 from fleetbeat.reconcile.finalise import finalise
 from fleetbeat.reconcile.healthwait import check_health, resume_wait
 from fleetbeat.reconcile.kustomization_work import KustomizationWork, fail, read_spec
 from fleetbeat.reconcile.outcome import Outcome
+from fleetbeat.reconcile.pruning import adopted, prune_stale, tell_brake
 from fleetbeat.reconcile.run import Pipeline
 from fleetbeat.render.kustomize import render
 
@@ -100,6 +101,7 @@ def open_ledger(work: KustomizationWork) -> Outcome | None:
     """What earlier runs applied; an artifact older than that is not applied."""
     work.ledger = ledger = load_ledger(work.on.client, work.ref, work.ctx.hub_id)
     work.known_before = ledger.exists
+    work.moved = former.places(work)
     applied = ledger.applied
     if applied is not None and applied.source == work.source_id and is_older(work.got, applied.fence):
         raise ArtifactFailed(
@@ -147,13 +149,15 @@ def apply(work: KustomizationWork) -> Outcome | None:
     """Everything intended into the ledger, then dry-run and apply in stages."""
     desired = {ObjectId.of(obj): obj for obj in work.built.objects}
     work.lease.check()
-    if work.book.applied != work.applying or not desired.keys() <= work.book.entries.keys():
+    known = desired.keys() <= work.book.entries.keys() and set(work.moved) <= set(work.book.left)
+    if work.book.applied != work.applying or not known:
         intended = {
             oid: LedgerEntry(version=obj["apiVersion"].rpartition("/")[2])
             for oid, obj in desired.items()
             if oid not in work.book.entries
         }
-        work.ledger = work.book.save_superset(work.on.client, {**_adopted(work), **intended}, work.fence, work.applying)
+        intended = {**adopted(work), **intended}
+        work.ledger = work.book.save_superset(work.on.client, intended, work.fence, work.applying, work.moved)
     try:
         work.result = result = apply_set(work.on, work.built.objects, work.book, _options(work))
     except ApplyFailed as error:
@@ -167,46 +171,17 @@ def apply(work: KustomizationWork) -> Outcome | None:
     return None
 
 
-def _adopted(work: KustomizationWork) -> dict[ObjectId, LedgerEntry]:
-    """Without a ledger, what the CR's inventory names is taken in; it is pruned by a later run at the earliest."""
-    if work.book.exists:
-        return {}
-    return {ObjectId.from_inventory_id(entry["id"]): LedgerEntry(version=entry["v"]) for entry in _inventoried(work)}
-
-
-def _inventoried(work: KustomizationWork) -> list[dict[str, str]]:
-    """The entries of the CR's `status.inventory`."""
-    return (work.old.get("inventory") or {}).get("entries") or []
-
-
-def prune_stale(work: KustomizationWork) -> Outcome | None:
-    """Delete what earlier runs applied and this one does not want, where `spec.prune` says so."""
-    wanted = work.done.entries.keys()
-    adopted = {ObjectId.from_inventory_id(entry["id"]) for entry in _inventoried(work)}
-    stale = {oid: entry for oid, entry in work.book.entries.items() if oid not in wanted}
-    if not work.known_before:
-        work.kept = {oid: entry for oid, entry in stale.items() if oid in adopted}
-        return None
-    if not stale or not work.spec.prune:
-        return None
-    work.lease.confirm()
-    outcome = prune(work.on, stale, _options(work), {entry.uid for entry in work.done.entries.values() if entry.uid})
-    work.changes += outcome.changes
-    work.kept = outcome.remaining
-    if outcome.errors:
-        work.pruning_failed = "; ".join(outcome.errors)
-    return None
-
-
 def close_ledger(work: KustomizationWork) -> Outcome | None:
     """The ledger becomes exact: what is there now, with its fingerprints and the artifact it came from."""
     entries = {**work.done.entries, **work.kept}
-    if entries != work.book.entries:
+    if entries != work.book.entries or work.held != work.book.held:
         work.lease.check()
-        work.ledger = work.book.save_exact(work.on.client, entries, work.applying, work.fence)
+        work.ledger = work.book.save_exact(work.on.client, entries, work.applying, work.fence, work.held)
+    left = {key: value for key, value in work.memo.items() if key == "left_tries"}
     work.memo = {
         "fp": {f"{oid.inventory_id}@{entry.version}": entry.fingerprint for oid, entry in entries.items()},
         "full": time() if _is_full(work) else work.memo.get("full", time()),
+        **({"left": list(work.book.left), **left} if work.book.left else {}),
     }
     _tell_changes(work)
     return None
@@ -251,6 +226,7 @@ PIPELINE = Pipeline(
         apply,
         prune_stale,
         close_ledger,
+        tell_brake,
         check_health,
     ),
     on_error=fail,

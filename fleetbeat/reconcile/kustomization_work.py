@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import time
 from typing import Any, TypeVar
 
 from fleetbeat.api.conditions import get_condition
@@ -15,12 +16,23 @@ from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.kustomize import KustomizationSpec
 from fleetbeat.api.meta import parse_duration
 from fleetbeat.api.refs import ObjectId, Ref
-from fleetbeat.errors import ArtifactMoving, DependencyCycle, DependencyNotReady, FleetbeatError, Terminal
+from fleetbeat.errors import (
+    ArtifactFailed,
+    ArtifactMoving,
+    DependencyCycle,
+    DependencyNotReady,
+    FleetbeatError,
+    HealthCheckFailed,
+    PruneBraked,
+    Terminal,
+)
+from fleetbeat.kube import brake
 from fleetbeat.kube.apply import ApplyResult, Change
-from fleetbeat.kube.ledger import Applied, Ledger, LedgerEntry
-from fleetbeat.kube.reach import ON_HUB, Reach
+from fleetbeat.kube.ledger import Applied, Held, Ledger, LedgerEntry
+from fleetbeat.kube.order import rank
+from fleetbeat.kube.reach import Reach
 from fleetbeat.kube.target import Target
-from fleetbeat.reconcile import backoff
+from fleetbeat.reconcile import backoff, former
 from fleetbeat.reconcile.consumed import order_of
 from fleetbeat.reconcile.healthrules import Rules, rules_of
 from fleetbeat.reconcile.history import record
@@ -33,6 +45,8 @@ DEFAULT_INTERVAL = 300.0
 LEAST_TIMEOUT = 30.0
 DEPENDENCY_RETRY = 30.0
 """Seconds until a ref looks at its dependencies again; the one that becomes ready pokes it long before."""
+NOT_ATTEMPTED = ("ArtifactFailed", "DependencyNotReady", "AccessDenied")
+"""Outcomes of which the artifact's revision does not count as attempted."""
 SUCCEEDED = "ReconciliationSucceeded"
 """Reason of a success, in the Ready condition, the history and the event."""
 REVISION_KEY = "kustomize.toolkit.fluxcd.io/revision"
@@ -66,6 +80,10 @@ class KustomizationWork(Work[KustomizationSpec]):
     kept: dict[ObjectId, LedgerEntry] = field(default_factory=dict)
     """Stale objects that stay in the inventory because they were not deleted."""
     pruning_failed: str = ""
+    held: Held | None = None
+    """What the prune brake holds, or what was confirmed and could not be deleted yet."""
+    moved: tuple[str, ...] = ()
+    """Places that the resource was moved away from; the ledger here learns of them before the first write."""
     rules: Rules = field(default_factory=dict)
     """What `spec.healthCheckExprs` says."""
     resumed: dict[str, Any] = field(default_factory=dict)
@@ -122,6 +140,11 @@ class KustomizationWork(Work[KustomizationSpec]):
         return {REVISION_KEY: self.revision} if self.artifact else {}
 
     @property
+    def took(self) -> float:
+        """Seconds since the attempt began; a health wait that this run continues counts."""
+        return time() - self.resumed["began"] if "began" in self.resumed else self.seconds
+
+    @property
     def interval(self) -> float:
         """Seconds between runs."""
         return parse_duration(self.spec.interval) if self.spec.interval else DEFAULT_INTERVAL
@@ -140,10 +163,19 @@ class KustomizationWork(Work[KustomizationSpec]):
     @property
     def reach(self) -> Reach:
         """The cluster that `spec.kubeConfig` names."""
-        config = self.spec.kube_config
-        if config is None or config.secret_ref is None:
-            return ON_HUB
-        return Reach.of(self.ref.namespace, config.secret_ref.name, config.secret_ref.key or "")
+        return Reach.of_spec(self.ref.namespace, self.obj["spec"])
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """Of the resource itself."""
+        return self.obj["metadata"].get("annotations") or {}
+
+    @property
+    def prune_limits(self) -> brake.Limits:
+        """From where on deletions need a confirmation: the annotation's, else the installation's."""
+        default = brake.Limits.parse(self.ctx.settings.prune_brake, "FLEETBEAT_PRUNE_BRAKE")
+        text = self.annotations.get(brake.LIMITS, "")
+        return brake.Limits.parse(text, f"annotation {brake.LIMITS}", default) if text else default
 
     @property
     def account(self) -> str:
@@ -166,13 +198,13 @@ def read_spec(work: KustomizationWork) -> Outcome | None:
         return Outcome(summary="suspended")
     unsupported = {
         "spec.decryption": spec.decryption is not None,
-        "spec.kubeConfig.configMapRef": spec.kube_config is not None and spec.kube_config.config_map_ref is not None,
         "spec.ignore": bool(spec.ignore),
     }
     for name, used in unsupported.items():
         if used:
             raise Unsupported(f"{name} is not supported yet; remove it or leave this object to another controller")
     work.rules = rules_of(spec.health_check_exprs)
+    work.prune_limits  # noqa: B018 - a limit that is not understood is told now, not on the day that it is needed
     return None
 
 
@@ -183,7 +215,7 @@ class Unsupported(Terminal):
 
 
 def inventory(work: KustomizationWork) -> dict[str, Any]:
-    """`status.inventory`: the ledger's ids, less what a failed run intended and never wrote.
+    """`status.inventory`: the ledger's ids in the order of apply, less what a failed run intended and never wrote.
 
     Whoever walks the inventory (`flux tree`) expects its objects to exist.
     """
@@ -191,16 +223,16 @@ def inventory(work: KustomizationWork) -> dict[str, Any]:
     before = {entry["id"] for entry in (work.old.get("inventory") or {}).get("entries") or []}
     entries = [
         {"id": oid.inventory_id, "v": entry.version}
-        for oid, entry in work.book.entries.items()
+        for oid, entry in sorted(work.book.entries.items(), key=lambda item: rank(item[0]))
         if work.result is not None or entry.uid or oid in there or oid.inventory_id in before
     ]
-    return {"entries": sorted(entries, key=lambda entry: entry["id"])}
+    return {"entries": entries}
 
 
 def fields(work: KustomizationWork, outcome: str | None) -> Status:
     """The parts of the status that an attempt moves; outcome: how it ended, None while it goes on."""
     moved: Status = {}
-    if work.artifact is not None and (work.file is not None or work.resumed) and outcome != "ArtifactFailed":
+    if work.artifact is not None and outcome not in NOT_ATTEMPTED:
         moved["lastAttemptedRevision"] = work.revision
     if work.ledger is not None and work.ledger.exists:
         moved["inventory"] = inventory(work)
@@ -209,13 +241,17 @@ def fields(work: KustomizationWork, outcome: str | None) -> Status:
     digest = work.rendered.digest if work.rendered is not None else work.resumed.get("digest")
     if digest and outcome:
         history = work.old.get("history") or []
-        moved["history"] = record(history, digest, outcome, now_text(), work.seconds, {"revision": work.revision})
+        metadata = {"revision": work.revision, **former.noted_place(work)}
+        moved["history"] = record(history, digest, outcome, now_text(), work.took, metadata)
     return moved
 
 
 def fail(work: KustomizationWork, error: FleetbeatError) -> Outcome:
     """A failed attempt: told as an event, tried again after `retryInterval`, or sooner when a cluster or S3 is away."""
-    status = work.attempt.failed(error, **fields(work, error.reason))
+    absent = isinstance(error, DependencyNotReady) or (isinstance(error, ArtifactFailed) and work.artifact is None)
+    status = work.attempt.failed(error, waits=absent, **fields(work, error.reason))
+    if isinstance(error, HealthCheckFailed):
+        work.attempt.condition(status, "Healthy", "False", error.reason, error.message)
     retry = work.retry if work.decoded is not None else DEFAULT_INTERVAL
     memo = {key: value for key, value in work.memo.items() if key not in ("health", "failures")}
     waits = isinstance(error, (DependencyNotReady, ArtifactMoving)) and not isinstance(error, DependencyCycle)
@@ -224,7 +260,8 @@ def fail(work: KustomizationWork, error: FleetbeatError) -> Outcome:
         failures = backoff.count(work.memo, work.why)
         memo["failures"] = failures
         waiting = max(waiting or 0.0, backoff.pause(failures))
-    if work.requested or not ((waits or backoff.is_away(error)) and _told(work, error)):
+    lasting = waits or backoff.is_away(error) or isinstance(error, PruneBraked)
+    if work.requested or not (lasting and _told(work, error)):
         work.event(error.reason, error.message, warning=not waits, metadata=work.metadata)
     return Outcome(
         summary=f"{error.reason}: {error.message}",

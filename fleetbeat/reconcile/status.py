@@ -50,14 +50,19 @@ class Attempt:
         self._drop(status, "Stalled")
         return status
 
-    def failed(self, error: FleetbeatError, **fields: Any) -> Status:
-        """This try failed; whether there is another depends on the error's root."""
+    def failed(self, error: FleetbeatError, *, waits: bool = False, **fields: Any) -> Status:
+        """This try failed; whether there is another depends on the error's root.
+
+        waits: nothing was tried, because another resource is not there or not ready; no `Reconciling` then.
+        """
         status = self._start(fields)
         self._set(status, "Ready", "False", error.reason, error.message)
         if isinstance(error, Terminal):
             self._set(status, "Stalled", "True", error.reason, error.message)
             self._drop(status, "Reconciling")
             status["observedGeneration"] = self.generation
+        elif waits:
+            self._drop(status, "Reconciling", "Stalled")
         else:
             self._set(status, "Reconciling", "True", "ProgressingWithRetry", error.message)
             self._drop(status, "Stalled")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count
 from typing import Any
 
@@ -13,14 +14,15 @@ from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.meta import REQUESTED_AT
 from fleetbeat.artifacts.archive import Entry, write_archive
 from fleetbeat.artifacts.store import Source
+from fleetbeat.errors import FleetbeatError
 from fleetbeat.hub.records import record_of
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.reconcile import kustomization
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.run import execute
 from fleetbeat.reconcile.sweep import Swept, sweep
-from fleetbeat.state import REGISTRAR, Claimed, Run, State, Sweep
-from fleetbeat.state.shards import shard_of
+from fleetbeat.state import REGISTRAR, Claimed, Inspection, Run, State, Sweep
+from fleetbeat.state.shards import APPLY, shard_of
 from tests.support.wait import until
 
 HUB_SHARD = shard_of("Kustomization", "hub")
@@ -83,6 +85,21 @@ class Deployed:
             self._register(name)
         return token
 
+    def annotate(self, name: str, **annotations: str) -> None:
+        """Set annotations of our own group; `_` stands for a dash."""
+        named = {f"fleetbeat.io/{key.replace('_', '-')}": value for key, value in annotations.items()}
+        self._objects[name]["metadata"]["annotations"] |= named
+        self._register(name)
+
+    def delete(self, name: str) -> None:
+        """A person deletes it; its finalizer holds it."""
+        self._objects[name]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        self._register(name)
+
+    def finalized(self, name: str) -> bool:
+        """Whether nothing keeps a deleted one any more."""
+        return "$finalized" in self.status(name)
+
     def _register(self, name: str) -> None:
         obj = self._objects[name]
         obj["metadata"]["resourceVersion"] = str(next(self._versions))
@@ -103,9 +120,67 @@ class Deployed:
         """Carry a sweep out."""
         return sweep(self.ctx, HUB_SHARD, found.cluster, found.fence, found.refs, found.why)
 
-    def run(self, run: Run) -> None:
+    def run(self, run: Run, shard: str = HUB_SHARD) -> None:
         """Carry a run out."""
-        execute(self.ctx, kustomization.PIPELINE, HUB_SHARD, run.ref, run.fence)
+        execute(self.ctx, kustomization.PIPELINE, shard, run.ref, run.fence)
+
+    def run_due(self) -> dict[str, str]:
+        """Run everything that is due, on whichever cluster; returns name → why. Failures stand in the status."""
+        ran = {}
+        for shard in APPLY:
+            for run in self.state.claim(shard).runs:
+                ran[run.ref.rpartition("/")[2]] = run.why
+                with suppress(FleetbeatError):
+                    self.run(run, shard)
+        return ran
+
+    def again(self, name: str) -> dict[str, Any]:
+        """One whole run of one; returns its Ready condition."""
+        self.state.poke([self.ref(name)], "again", urgent=True)
+        assert name in self.run_due()
+        return self.condition(name)
+
+    def run_until_ready(self, name: str, generation: int = 1) -> None:
+        """Run what is due until one is Ready at a generation."""
+
+        def ready() -> bool:
+            self.run_due()
+            condition = self.condition(name)
+            return condition["status"] == "True" and condition["observedGeneration"] == generation
+
+        until(ready, message=f"{name} is Ready")
+
+    def secret(self, name: str, **data: str) -> None:
+        """A Secret on the hub."""
+        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+        obj = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": encoded}
+        self.client.apply(f"/api/v1/namespaces/{self.namespace}/secrets/{name}", obj, "user")
+
+    def shard(self, name: str) -> str:
+        """Where its runs are claimed."""
+        return self._seen(name).shard
+
+    def due_in(self, name: str) -> float:
+        """Seconds until its next run."""
+        seen = self._seen(name)
+        assert seen.due is not None
+        return (seen.due - seen.now) / 1000
+
+    def expire_leases(self) -> None:
+        """Nobody renews the leases of runs that are under way: they end now."""
+        for shard in APPLY:
+            for ref in self.state.command("ZRANGE", f"fb:{{{shard}}}:lease", 0, -1):
+                self.state.command("ZADD", f"fb:{{{shard}}}:lease", 0, ref)
+            for cluster in self.state.command("ZRANGE", f"fb:{{{shard}}}:front", 0, -1):
+                due = f"fb:{{{shard}}}:due:{cluster.decode()}"
+                for ref in self.state.command("ZRANGE", due, 0, -1):
+                    self.state.command("ZADD", due, 0, ref)
+                self.state.command("ZADD", f"fb:{{{shard}}}:front", 0, cluster)
+
+    def _seen(self, name: str) -> Inspection:
+        seen = self.state.inspect(self.ref(name))
+        assert seen is not None
+        return seen
 
     def settle(self) -> None:
         """Run what is due until everything is Ready, and let nobody remember how."""

@@ -67,7 +67,7 @@ class Image:
         """Install; packages come from the installer's cache where it has them."""
         venv.create(directory, with_pip=False, symlinks=True)
         image = cls(directory)
-        image.pip("install", "--require-hashes", "--requirement", str(ROOT / "requirements-runtime.lock"))
+        image.pip("install", "--no-deps", "--require-hashes", "--requirement", str(ROOT / "requirements-runtime.lock"))
         image.pip("install", "--no-deps", str(wheel))
         return image
 

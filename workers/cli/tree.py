@@ -130,8 +130,7 @@ def inventory(obj: rows.Obj) -> dict[ObjectId, str]:
 
 def reach(obj: rows.Obj) -> Reach:
     """The cluster that a Kustomization applies to."""
-    secret = ((obj.get("spec") or {}).get("kubeConfig") or {}).get("secretRef")
-    return Reach.of(obj["metadata"]["namespace"], secret["name"], secret.get("key") or "") if secret else Reach(HUB)
+    return Reach.of_spec(obj["metadata"]["namespace"], obj.get("spec") or {})
 
 
 def is_kustomization(identity: ObjectId) -> bool:

@@ -67,6 +67,14 @@ local function move(old_shard, new_shard, ref, meta)
   return floor
 end
 
+-- What our own annotations of a resource say, as text: a change of one of them takes effect at once.
+local function switches(obj)
+  local found = {}
+  for name, value in (obj or ''):gmatch('"fleetbeat%.io/([%w-]+)":"([^"]*)"') do table.insert(found, name .. '=' .. value) end
+  table.sort(found)
+  return table.concat(found, ' ')
+end
+
 -- Why the difference between two records asks for a run, or nil.
 local function news(old, new)
   if not old then return 'created' end
@@ -77,6 +85,25 @@ local function news(old, new)
   if old.suspended and not new.suspended then return 'resumed' end
   if old.cluster ~= new.cluster then return 'moved to another cluster' end
   return nil
+end
+
+-- A resource left a cluster. What its last runs remembered is of no use on another one; instead the next run is told where its
+-- objects may be. A run that is at work on the old cluster finishes stale (as that of another object), lest it overwrites this.
+local function note_move(shard, ref, cluster, reach)
+  local known, memo = redis.call('HGET', key(shard, 'memo'), ref), {}
+  if known then
+    local ok, decoded = pcall(cjson.decode, known)
+    memo = ok and type(decoded) == 'table' and type(decoded.moved) == 'table' and decoded.moved or {}
+  end
+  local listed = false
+  for _, place in ipairs(memo) do listed = listed or place[1] == cluster end
+  if not listed then table.insert(memo, {cluster, reach or ''}) end
+  redis.call('HSET', key(shard, 'memo'), ref, cjson.encode({moved = memo}))
+  local run = run_of(shard, ref)
+  if run and run.phase == 'running' then
+    run.uid = '-'
+    save_run(shard, ref, run)
+  end
 end
 
 local function record(args, i)
@@ -138,6 +165,9 @@ local function register(new, now, building)
   if old and older(meta.rv, old.rv) then return 0, 0, 1 end
   if old and old.rv == meta.rv and old.uid == meta.uid then return 0, 0, 0 end
   local why, floor = news(old, meta), now
+  if old and not why and switches(redis.call('HGET', key(old_shard, 'obj'), ref)) ~= switches(new.obj) then why = 'annotated' end
+  local left = old and old.uid == meta.uid and old.cluster ~= meta.cluster and old.cluster
+  local reach = left and redis.call('HGET', 'fb:clusters', left)
   if old and old_shard ~= new.shard then
     floor = math.max(now, move(old_shard, new.shard, ref, old))
   elseif old and old.cluster ~= meta.cluster then
@@ -145,6 +175,7 @@ local function register(new, now, building)
   end
   redis.call('HSET', 'fb:shard', ref, new.shard)
   store(new, old)
+  if left then note_move(new.shard, ref, left, reach) end
   if not runnable(meta) then
     disarm(new.shard, meta.cluster, ref)
     redis.call('HDEL', key(new.shard, 'why'), ref)

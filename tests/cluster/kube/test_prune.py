@@ -188,7 +188,7 @@ def test_termination_can_be_seen(managed: Managed) -> None:
     managed.update_as("dashboard", held, {"metadata": {"finalizers": ["kube.test/hold"]}})
     managed.update_as("dashboard", marked, {"metadata": {"annotations": {f"{GROUP}/prune": "disabled"}}})
     prune_all(managed)
-    assert still_there(managed.target, managed.ledger.entries) == [ObjectId.of(held)]
+    assert still_there(managed.target, managed.ledger.entries) == {ObjectId.of(held): ("kube.test/hold",)}
     assert prune_all(managed).remaining == {}
     managed.update_as("dashboard", held, {"metadata": {"finalizers": None}})
     until(lambda: not still_there(managed.target, managed.ledger.entries))

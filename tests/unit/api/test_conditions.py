@@ -34,17 +34,25 @@ def test_a_new_condition_has_every_field() -> None:
     ]
 
 
-@pytest.mark.parametrize(("status", "time"), [("True", EARLY), ("False", LATE), ("Unknown", LATE)])
-def test_the_time_moves_only_with_the_status(status: str, time: str) -> None:
-    """Another reason, message or generation leaves the time where it is."""
+@pytest.mark.parametrize(
+    ("status", "reason", "message", "time"),
+    [
+        ("True", "Succeeded", "done", EARLY),
+        ("False", "Succeeded", "done", LATE),
+        ("True", "Other", "done", LATE),
+        ("True", "Succeeded", "Applied revision: main@sha1:2", LATE),
+    ],
+)
+def test_the_time_moves_with_what_the_condition_says(status: str, reason: str, message: str, time: str) -> None:
+    """Status, reason and message count, as with Flux; another generation alone leaves the time where it is."""
     conditions = ready()
-    set_condition(conditions, "Ready", status, "Other", "other", 2, LATE)
+    set_condition(conditions, "Ready", status, reason, message, 2, LATE)
     assert conditions == [
         {
             "type": "Ready",
             "status": status,
-            "reason": "Other",
-            "message": "other",
+            "reason": reason,
+            "message": message,
             "observedGeneration": 2,
             "lastTransitionTime": time,
         }

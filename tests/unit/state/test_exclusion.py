@@ -229,5 +229,5 @@ def test_nothing_leaks(registry: Registry) -> None:
     depth = registry.state.depths()[2]
     assert (depth.live, depth.leased, depth.due + depth.scheduled) == (0, 0, len(REFS))
     leftovers: list[bytes] = registry.state.command("KEYS", "fb:{apply-0}:*")
-    kept = {"front", "meta", "obj", "status", "fence", "due:k-0"}
+    kept = {"front", "meta", "obj", "status", "memo", "fence", "due:k-0"}
     assert {name.decode().split("}:")[1] for name in leftovers} == kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -110,6 +111,52 @@ def test_only_the_named_object_is_forgotten(registry: Registry) -> None:
     assert registry.state.poke([ref("a")], "test") == 0
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "poked"),
+    [
+        ("", '"fleetbeat.io/confirm-prune":"abc"', True),
+        ('"fleetbeat.io/confirm-prune":"abc"', '"fleetbeat.io/confirm-prune":"def"', True),
+        ('"fleetbeat.io/prune-brake":"off"', "", True),
+        ('"fleetbeat.io/a":"1","fleetbeat.io/b":"2"', '"fleetbeat.io/b":"2","fleetbeat.io/a":"1"', False),
+        ('"team":"a"', '"team":"b"', False),
+        ("", '"note":"\\"fleetbeat.io/confirm-prune\\":\\"abc\\""', False),
+    ],
+)
+def test_our_own_annotations_take_effect_at_once(registry: Registry, before: str, after: str, poked: bool) -> None:
+    """A person who set one need not ask for a run too; others' annotations make none."""
+
+    def annotated(text: str) -> bytes:
+        return f'{{"metadata":{{"annotations":{{{text}}}}}}}'.encode()
+
+    registry.settled(record("a", obj=annotated(before)))
+    registry.add(record("a", rv="11", obj=annotated(after)))
+    assert [run.why for run in registry.claim()] == (["annotated"] if poked else [])
+
+
+def test_a_ref_that_moves_remembers_where_it_was(registry: Registry) -> None:
+    """Each cluster once, with how it was reached; what its runs remembered is of no use on another one."""
+    registry.settled(record("a", cluster="k-1", reach=b'{"secret":"one"}'))
+    registry.finish(registry.started("a"), memo=b'{"fp":{}}')
+    for rv, cluster in ((11, "k-2"), (12, "k-1"), (13, "k-2")):
+        registry.add(record("a", rv=str(rv), cluster=cluster, reach=b'{"secret":"%s"}' % cluster.encode()))
+    (run,) = registry.claim()
+    given = registry.state.start(SHARD, run.ref, run.fence)
+    assert given is not None and given.memo is not None
+    assert json.loads(given.memo) == {"moved": [["k-1", '{"secret":"one"}'], ["k-2", '{"secret":"k-2"}']]}
+
+
+def test_a_run_at_work_as_its_ref_moves_writes_nothing(registry: Registry) -> None:
+    """In the same shard too: what it found is about the other cluster. It runs again at once."""
+    registry.settled(record("a", cluster="k-1"))
+    run = registry.started("a")
+    registry.add(record("a", rv="11", cluster="k-2"))
+    assert registry.finish(run, status=b'{"s":1}', memo=b"{}") == "stale"
+    (again,) = registry.claim()
+    given = registry.state.start(SHARD, again.ref, again.fence)
+    assert given is not None and given.memo is not None
+    assert (given.status, given.cluster, json.loads(given.memo)) == (None, "k-2", {"moved": [["k-1", ""]]})
+
+
 def test_a_ref_moves_to_another_shard_with_its_status(registry: Registry) -> None:
     """It is due there, and gone from here, with what was not told to the hub yet."""
     registry.settled(record("a"))
@@ -119,7 +166,7 @@ def test_a_ref_moves_to_another_shard_with_its_status(registry: Registry) -> Non
     run = registry.state.claim("apply-2").runs[0]
     given = registry.state.start("apply-2", run.ref, run.fence)
     assert given is not None
-    assert (given.status, given.memo, given.cluster) == (b'{"s":1}', b'{"m":1}', "k-1")
+    assert (given.status, given.memo, given.cluster) == (b'{"s":1}', b'{"moved":[["hub",""]]}', "k-1")
     assert [(c.shard, c.ref) for c in registry.state.changed()] == [("apply-2", ref("a"))]
 
 

@@ -1,0 +1,159 @@
+"""Clusters that a ConfigMap describes: who lets us in is asked for a token, and no credential is stored anywhere.
+
+Owns the ConfigMap's keys, the tokens of service accounts (provider `generic`) and their life; EKS is in `eks.py`.
+Whoever writes the ConfigMap also chooses the address that tokens are sent to. So they are those of a service account in
+the ConfigMap's own namespace; the worker's own identity never goes to an address that somebody wrote.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from time import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from fleetbeat.errors import InvalidSpec
+from fleetbeat.kube.client import KubeClient
+from fleetbeat.kube.config import ClusterConfig
+from fleetbeat.kube.errors import InvalidKubeconfig, KubeError, NotFound, Unauthorized
+
+TOKEN_SECONDS = 3600
+"""How long a token of a service account is asked to live; the API server may shorten it."""
+USED = 0.8
+"""Share of a token's life after which another one is asked for."""
+ACCOUNT_SUBJECT = "system:serviceaccount:{}:{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token and its end in Unix seconds."""
+
+    value: str
+    until: float
+
+    def __repr__(self) -> str:
+        return f"Token(until={self.until:.0f})"
+
+
+class Tokens:
+    """The newest token, asked for again before it ends. Thread-safe; for `ClusterConfig.token`."""
+
+    def __init__(self, ask: Callable[[], Token]) -> None:
+        """ask: gets a token; its KubeErrors become Unauthorized, lest a 404 reads as that of an object."""
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._held = Token("", 0.0)
+        self._renew = 0.0
+
+    def __call__(self) -> str:
+        """The token; raises Unauthorized when there is none to be had."""
+        with self._lock:
+            if time() >= self._renew:
+                self._held = self._fresh()
+                self._renew = time() + (self._held.until - time()) * USED
+            return self._held.value
+
+    def _fresh(self) -> Token:
+        try:
+            return self._ask()
+        except KubeError as error:
+            raise Unauthorized(error.message, status=401) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a ConfigMap says of a cluster."""
+
+    provider: str
+    cluster: str = ""
+    """The provider's own name of the cluster, such as an ARN."""
+    address: str = ""
+    ca: str = ""
+    """PEM; "" for the system's authorities, or for what the provider says."""
+    audiences: tuple[str, ...] = ()
+    account: str = ""
+    """Service account in the ConfigMap's namespace; "" where the installation's default or the worker's identity is."""
+
+    @classmethod
+    def read(cls, data: Mapping[str, str], default_account: str = "") -> Described:
+        """From a ConfigMap's data. Raises InvalidKubeconfig, and InvalidSpec for a provider that is not supported."""
+        provider = data.get("provider") or ""
+        if provider not in ("generic", "aws"):
+            raise InvalidSpec(
+                f"provider {provider!r} is not supported; use generic or aws, or a kubeconfig in a Secret by "
+                "spec.kubeConfig.secretRef"
+            )
+        lines = (line.strip() for line in (data.get("audiences") or "").splitlines())
+        return cls(
+            provider,
+            data.get("cluster") or "",
+            data.get("address") or "",
+            data.get("ca.crt") or "",
+            tuple(line for line in lines if line),
+            data.get("serviceAccountName") or default_account,
+        )
+
+
+def config_of(hub: KubeClient, namespace: str, described: Described) -> ClusterConfig:
+    """How the described cluster is reached. Raises InvalidKubeconfig naming the key of the ConfigMap."""
+    if described.provider == "aws":
+        from fleetbeat.kube import eks
+
+        return eks.config_of(hub, namespace, described)
+    if not described.account:
+        raise InvalidKubeconfig("serviceAccountName is missing: name a ServiceAccount of this namespace")
+    if not described.address:
+        raise InvalidKubeconfig("address is missing: the URL of the cluster's API server")
+    audiences = described.audiences or (described.address,)
+
+    def ask() -> Token:
+        return account_token(hub, namespace, described.account, audiences)
+
+    return ClusterConfig(server_of(described.address), ca=ca_of(described.ca), token=Tokens(ask))
+
+
+def server_of(address: str) -> str:
+    """`https://host:port`; a bare host is https. Raises InvalidKubeconfig on anything that is not https."""
+    parts = urlsplit(address if "://" in address else f"https://{address}")
+    try:
+        port = parts.port or 443
+    except ValueError:
+        port = 0
+    if parts.scheme != "https" or not parts.hostname or not port or parts.username is not None:
+        raise InvalidKubeconfig("address is not of the form https://host:port")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"https://{host}:{port}"
+
+
+def ca_of(text: str) -> bytes | None:
+    """The authority to trust; None for the system's."""
+    return text.encode() if text.strip() else None
+
+
+class _TokenStatus(msgspec.Struct, frozen=True, rename="camel"):
+    token: str
+    expiration_timestamp: datetime
+
+
+class _TokenAnswer(msgspec.Struct, frozen=True):
+    status: _TokenStatus
+
+
+_decode = msgspec.json.Decoder(_TokenAnswer).decode
+
+
+def account_token(hub: KubeClient, namespace: str, name: str, audiences: tuple[str, ...]) -> Token:
+    """A token of a service account of the hub. Raises KubeError; NotFound is told as a missing ServiceAccount."""
+    spec: dict[str, Any] = {"audiences": list(audiences), "expirationSeconds": TOKEN_SECONDS}
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+    try:
+        answer = hub.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", body=body)
+    except NotFound as error:
+        raise Unauthorized(f"ServiceAccount {namespace}/{name} not found", status=401) from error
+    status = _decode(answer).status
+    return Token(status.token, status.expiration_timestamp.timestamp())
