@@ -1,8 +1,8 @@
 """How conditions move: plain dicts in a list, as they stand in a status, changed in place.
 
 A condition's `lastTransitionTime` moves when its `status`, `reason` or `message` does: `flux trace` shows it as the
-time of the last reconciliation. A new one is put in its place: Stalled, Reconciling, Ready, then the others by name, which
-is Flux's order. No I/O; the caller brings the time.
+time of the last reconciliation. A new one is put in its place: Stalled, Reconciling, Ready, then the others by name,
+which is Flux's order. No I/O; the caller brings the time.
 """
 
 from __future__ import annotations
