@@ -180,6 +180,7 @@ def close_ledger(work: KustomizationWork) -> Outcome | None:
     left = {key: value for key, value in work.memo.items() if key == "left_tries"}
     work.memo = {
         "fp": {f"{oid.inventory_id}@{entry.version}": entry.fingerprint for oid, entry in entries.items()},
+        "render": work.built.key,
         "full": time() if _is_full(work) else work.memo.get("full", time()),
         **({"left": list(work.book.left), **left} if work.book.left else {}),
     }
