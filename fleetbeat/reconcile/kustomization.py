@@ -197,6 +197,7 @@ def close_ledger(work: KustomizationWork) -> Outcome | None:
     left = {key: value for key, value in work.memo.items() if key == "left_tries"}
     work.memo = {
         "fp": _fingerprints(entries),
+        "render": work.built.key,
         "full": time() if _is_full(work) else work.memo.get("full", time()),
         **({"left": list(work.book.left), **left} if work.book.left else {}),
     }

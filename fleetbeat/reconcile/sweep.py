@@ -1,9 +1,9 @@
-"""One look at everything of a cluster that is due by its interval or was requested: equal fingerprints mean that our
-intent stands.
+"""One look at everything of a cluster that is due by its interval, was requested, or has a new artifact: equal
+fingerprints mean that our intent stands.
 
 Costs one LIST per kind for all owners together, or a GET per object where few were requested, and writes nothing to
 the cluster. A ref whose objects differ, are missing or are no longer healthy is poked and gets a run of its own. Reads
-under Fleetbeat's own account. What else must hold before a request is answered without a run is `answer.py`'s to say.
+under Fleetbeat's own account. What else must hold before a ref is answered without a run is `answer.py`'s to say.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from fleetbeat.kube.errors import NoMatch
 from fleetbeat.kube.metadata import Live, get_metadata, list_metadata
 from fleetbeat.kube.reach import Reach
 from fleetbeat.kube.target import Target
-from fleetbeat.reconcile.answer import Requests
+from fleetbeat.reconcile.answer import Moved, Requests
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.health import describe, unsettled
 from fleetbeat.reconcile.kustomization import FULL_EVERY
+from fleetbeat.state import Answer
+from fleetbeat.state.reasons import REQUESTED
 
 FEW = 8
 """Up to this many requested objects of one kind, a GET each is cheaper than a LIST of all that the hub has of it."""
@@ -54,8 +56,9 @@ class Swept:
 def sweep(ctx: Context, shard: str, cluster: str, fence: int, refs: list[str], why: str = "") -> Swept:
     """Check `refs` of one cluster together and settle them; what differs is poked.
 
-    why: empty when their intervals made them due; else they were requested, and what a run would leave as it is gets
-    that run's status and event. A cluster that cannot be reached pokes all of them, so that each one's status says why.
+    why: empty when their intervals made them due; else they were requested, or their source has a new artifact, and
+    what a run would leave as it is gets that run's status and event. A cluster that cannot be reached pokes all of
+    them, so that each one's status says why.
     """
     begun = time()
     memos = {ref: msgspec.json.decode(memo) for ref, memo in ctx.state.memos(shard, refs).items() if memo}
@@ -63,21 +66,38 @@ def sweep(ctx: Context, shard: str, cluster: str, fence: int, refs: list[str], w
     poked |= {
         r: "full check" for r, memo in memos.items() if r not in poked and begun - memo.get("full", 0) > FULL_EVERY
     }
-    requests = Requests(ctx, shard, cluster, fence, _without(memos, poked)) if why else None
-    if requests is not None:
-        poked |= requests.refused()
+    answering = None
+    if why:
+        answering = (Requests if why == REQUESTED else Moved)(ctx, shard, cluster, fence, why, _without(memos, poked))
+        poked |= answering.refused()
+        _poke(ctx, shard, fence, why, poked)  # at once: whatever changed goes first
     known = _without(memos, poked)
+    late: dict[str, str] = {}
     try:
-        poked |= _compare(ctx, cluster, known, FEW if why else 0)
+        late |= _compare(ctx, cluster, known, FEW if why == REQUESTED else 0)
     except FleetbeatError as error:
-        poked |= dict.fromkeys(known, f"sweep failed: {error.message[:200]}")
-    unchanged = [ref for ref in refs if ref not in poked]
-    if requests is not None:
-        ctx.state.answer(shard, fence, requests.answers(unchanged))
-        ctx.state.settle(shard, fence, (), {ref: f"{why}: {reason}" for ref, reason in poked.items()})
+        late |= dict.fromkeys(known, f"sweep failed: {error.message[:200]}")
+    unchanged = [ref for ref in known if ref not in late]
+    if answering is None:
+        ctx.state.settle(shard, fence, unchanged, poked | late)
     else:
-        ctx.state.settle(shard, fence, unchanged, poked)
-    return Swept(cluster, len(unchanged), tuple(poked), time() - begun, why)
+        answers = answering.answers(unchanged)
+        late |= dict.fromkeys(known.keys() - answers.keys() - late.keys(), "a dependency is not ready")
+        ctx.state.answer(shard, fence, answers)
+        _poke(ctx, shard, fence, why, late)
+        _announce(ctx, answering, answers)
+        unchanged = list(answers)
+    return Swept(cluster, len(unchanged), (*poked, *late), time() - begun, why)
+
+
+def _poke(ctx: Context, shard: str, fence: int, why: str, poked: Mapping[str, str]) -> None:
+    ctx.state.settle(shard, fence, (), {ref: f"{why}: {reason}" for ref, reason in poked.items()})
+
+
+def _announce(ctx: Context, answering: Requests | Moved, answers: Mapping[str, Answer]) -> None:
+    """Wake the dependents of what moved on; those that moved on beside it know."""
+    for target, dependents in ctx.state.dependents(answering.announced).items():
+        ctx.state.poke(dependents - answers.keys(), f"dependency {target} is ready", urgent=True)
 
 
 def _without(memos: Memos, poked: Mapping[str, str]) -> Memos:

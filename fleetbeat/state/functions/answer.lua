@@ -1,7 +1,7 @@
 -- fb_answer shard fence {ref status count event…}… → how many were answered
 --
--- Ends a sweep for requested refs that it still holds and that a run would leave as they are: each gets the status and the
--- `count` events of such a run, and is due again at its interval.
+-- Ends a sweep for refs that it still holds, that were requested or whose source has a new artifact, and that a run would
+-- leave as they are: each gets the status and the `count` events of such a run, and is due again at its interval.
 --
 -- {S}:run {S}:lease {S}:inflight {S}:held {S}:sweeps {S}:due:<cluster> {S}:front {S}:asking {S}:meta   see schedule.lua
 -- {S}:status fb:changed fb:seq fb:report fb:events   see result.lua
