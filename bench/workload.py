@@ -110,7 +110,6 @@ def rendered(number: int) -> list[tuple[str, dict[str, Any]]]:
         labels = {
             "kustomize.toolkit.fluxcd.io/name": name,
             "kustomize.toolkit.fluxcd.io/namespace": NAMESPACE,
-            "fleetbeat.io/hub": "x" * 36,
         }
         obj["metadata"] = {"name": f"{name}-podinfo", "namespace": NAMESPACE, "labels": labels}
         found.append((f"{paths[obj['kind']]}/{name}-podinfo", obj))

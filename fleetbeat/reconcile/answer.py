@@ -18,10 +18,11 @@ from fleetbeat.api.conditions import is_ready
 from fleetbeat.api.refs import Ref
 from fleetbeat.errors import FleetbeatError
 from fleetbeat.reconcile import dependencies
+from fleetbeat.reconcile.accepting import read_spec
 from fleetbeat.reconcile.consumed import artifact_file
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.healthwait import succeed
-from fleetbeat.reconcile.kustomization_work import SUCCEEDED, KustomizationWork, read_spec
+from fleetbeat.reconcile.kustomization_work import SUCCEEDED, KustomizationWork
 from fleetbeat.reconcile.lease import Lease
 from fleetbeat.reconcile.status import decode_status
 from fleetbeat.render.unmoved import unmoved
@@ -63,10 +64,8 @@ class _Answers:
         """What the resource itself says against an answer; "" when nothing does."""
         if work.deleting or read_spec(work) is not None:
             return "it is not to be applied"
-        reference, settings = work.spec.source_ref, work.ctx.settings
+        reference = work.spec.source_ref
         work.source = Ref(reference.kind, reference.namespace or work.ref.namespace, reference.name)
-        if settings.no_cross_namespace_refs and work.source.namespace != work.ref.namespace:
-            return "its source is in another namespace"
         if work.reach.cluster != self._cluster:
             return "it moved to another cluster"
         return ""

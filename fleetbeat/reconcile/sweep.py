@@ -18,7 +18,7 @@ import msgspec
 
 from fleetbeat.api.refs import ObjectId
 from fleetbeat.errors import FleetbeatError
-from fleetbeat.kube import pool
+from fleetbeat.kube import marks, pool
 from fleetbeat.kube.discovery import Resource
 from fleetbeat.kube.errors import NoMatch
 from fleetbeat.kube.metadata import Live, get_metadata, list_metadata
@@ -109,7 +109,7 @@ def _compare(ctx: Context, cluster: str, memos: Memos, few: int) -> dict[str, st
         return {}
     target = ctx.targets.reach(Reach.decode(cluster, ctx.state.cluster(cluster)))
     expected = {ref: _expected(memo["fp"]) for ref, memo in memos.items()}
-    live = _read_all(target, {key for objects in expected.values() for key in objects}, ctx.hub_id, few)
+    live = _read_all(target, {key for objects in expected.values() for key in objects}, few)
     poked: dict[str, str] = {}
     for ref, objects in expected.items():
         for (oid, _), fingerprint in objects.items():
@@ -117,7 +117,7 @@ def _compare(ctx: Context, cluster: str, memos: Memos, few: int) -> dict[str, st
             if found is None or found.fingerprint != fingerprint:
                 poked[ref] = f"drift: {oid} {'is gone' if found is None else 'changed'}"
                 break
-    return poked | _unhealthy(target, _without(memos, poked), ctx.hub_id)
+    return poked | _unhealthy(target, _without(memos, poked))
 
 
 def _expected(fingerprints: Mapping[str, str]) -> dict[tuple[ObjectId, str], str]:
@@ -129,7 +129,7 @@ def _expected(fingerprints: Mapping[str, str]) -> dict[tuple[ObjectId, str], str
     return found
 
 
-def _read_all(target: Target, objects: Iterable[tuple[ObjectId, str]], hub_id: str, few: int) -> dict[ObjectId, Live]:
+def _read_all(target: Target, objects: Iterable[tuple[ObjectId, str]], few: int) -> dict[ObjectId, Live]:
     """The objects that are there; those of a kind by GET when there are at most `few`."""
     kinds: dict[tuple[str, str, str], list[ObjectId]] = defaultdict(list)
     for oid, version in objects:
@@ -144,7 +144,7 @@ def _read_all(target: Target, objects: Iterable[tuple[ObjectId, str]], hub_id: s
         if len(ids) <= few:
             single += [(resource, oid) for oid in ids]
         else:
-            live.update(list_metadata(target, resource, f"fleetbeat.io/hub={hub_id}"))
+            live.update(list_metadata(target, resource, marks.OWNED))
     return live | _get_all(target, single)
 
 
@@ -157,7 +157,7 @@ def _get_all(target: Target, objects: list[tuple[Resource, ObjectId]]) -> dict[O
     return {oid: live for (_, oid), live in found if live is not None}
 
 
-def _unhealthy(target: Target, memos: Memos, hub_id: str) -> dict[str, str]:
+def _unhealthy(target: Target, memos: Memos) -> dict[str, str]:
     """Refs that promised health and no longer have it, all asked per kind and not per ref."""
     owners: dict[ObjectId, list[str]] = defaultdict(list)
     wanted: dict[ObjectId, str] = {}
@@ -166,5 +166,5 @@ def _unhealthy(target: Target, memos: Memos, hub_id: str) -> dict[str, str]:
             oid = ObjectId.from_inventory_id(inventory_id)
             wanted[oid] = version
             owners[oid].append(ref)
-    waiting = unsettled(target, wanted, f"fleetbeat.io/hub={hub_id}")
+    waiting = unsettled(target, wanted, marks.OWNED)
     return {ref: f"health: {describe({oid: health})}" for oid, health in waiting.items() for ref in owners[oid]}
