@@ -31,10 +31,9 @@ class Requests:
     def __init__(self, ctx: Context, shard: str, cluster: str, fence: int, memos: Memos) -> None:
         self._ctx = ctx
         self._cluster = cluster
-        self._looks: dict[str, Look | None] = dict(ctx.state.looks(list(memos)))
-        self._works = {
-            ref: _work(ctx, shard, fence, found, memos[ref]) for ref, found in self._looks.items() if found is not None
-        }
+        self._looks = ctx.state.looks(list(memos))
+        self._elsewhere = dependencies.reader(ctx.state, ctx.settings.owned_kinds)
+        self._works = {ref: _work(ctx, shard, fence, found, memos[ref]) for ref, found in self._looks.items()}
 
     def refused(self) -> dict[str, str]:
         """ref → why it gets a run of its own."""
@@ -94,10 +93,9 @@ class Requests:
         return ""
 
     def _dependency(self, ref: Ref) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
-        name = str(ref)
-        if name not in self._looks:  # a dependency's own dependency
-            self._looks[name] = self._ctx.state.look(name)
-        found = self._looks[name]
+        if ref.kind not in self._ctx.settings.owned_kinds:
+            return self._elsewhere(ref)
+        found = self._looks.get(str(ref))
         return None if found is None else (msgspec.json.decode(found.obj), msgspec.json.decode(found.status or b"{}"))
 
 

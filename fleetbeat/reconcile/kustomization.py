@@ -7,23 +7,23 @@ of the next.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from time import time
-from typing import Any
 
 import msgspec
 
 from fleetbeat.api.conditions import get_condition, is_ready
 from fleetbeat.api.refs import ObjectId, Ref
-from fleetbeat.errors import AccessDenied, ArtifactFailed
+from fleetbeat.errors import AccessDenied, ArtifactFailed, DependencyNotReady
 from fleetbeat.kube.apply import ApplyFailed, ApplyOptions, apply_set
 from fleetbeat.kube.ledger import LedgerEntry
 from fleetbeat.kube.ledger import load as load_ledger
 from fleetbeat.reconcile import dependencies, former, variables
 from fleetbeat.reconcile.consumed import artifact_file, is_older
+from fleetbeat.reconcile.failure import fail
 from fleetbeat.reconcile.finalise import finalise
+from fleetbeat.reconcile.health import fleeting
 from fleetbeat.reconcile.healthwait import check_health, resume_wait
-from fleetbeat.reconcile.kustomization_work import KustomizationWork, fail, read_spec
+from fleetbeat.reconcile.kustomization_work import KustomizationWork, read_spec
 from fleetbeat.reconcile.outcome import Outcome
 from fleetbeat.reconcile.pruning import adopted, prune_stale, tell_brake
 from fleetbeat.reconcile.run import Pipeline
@@ -79,15 +79,23 @@ def skip_settled(work: KustomizationWork) -> Outcome | None:
 
 
 def await_dependencies(work: KustomizationWork) -> Outcome | None:
-    """Every `spec.dependsOn` entry is ready, at this revision where it shares the source."""
+    """Every `spec.dependsOn` entry is ready, at this revision where it shares the source; none of them waits for us.
 
-    def look(ref: Ref) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
-        found = work.ctx.state.look(str(ref))
-        if found is None:
-            return None
-        return msgspec.json.decode(found.obj), msgspec.json.decode(found.status or b"{}")
-
-    dependencies.require_ready(work.ref, work.obj, work.revision, look)
+    A cycle is looked for where it would show: when something is waited for, or the dependencies may be new.
+    """
+    if not work.spec.depends_on:
+        return None
+    waits: DependencyNotReady | None = None
+    look = dependencies.reader(work.ctx.state, work.ctx.settings.owned_kinds)
+    try:
+        dependencies.require_ready(work.ref, work.obj, work.revision, look)
+    except DependencyNotReady as error:
+        waits = error
+    if waits or work.old.get("observedGeneration") != work.generation:
+        work.cycle = work.ctx.state.cycle(str(work.ref), dependencies.KINDS)
+        dependencies.refuse_cycle(work.ref, work.cycle)
+    if waits:
+        raise waits
     return None
 
 
@@ -178,10 +186,12 @@ def close_ledger(work: KustomizationWork) -> Outcome | None:
         work.lease.check()
         work.ledger = work.book.save_exact(work.on.client, entries, work.applying, work.fence, work.held)
     left = {key: value for key, value in work.memo.items() if key == "left_tries"}
+    gone_when_done = fleeting(work.built.objects)
     work.memo = {
         "fp": {f"{oid.inventory_id}@{entry.version}": entry.fingerprint for oid, entry in entries.items()},
         "full": time() if _is_full(work) else work.memo.get("full", time()),
         **({"left": list(work.book.left), **left} if work.book.left else {}),
+        **({"fleeting": gone_when_done, "noisy": gone_when_done} if gone_when_done else {}),
     }
     _tell_changes(work)
     return None
