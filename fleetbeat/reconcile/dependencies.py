@@ -43,15 +43,21 @@ def _entries(obj: Mapping[str, Any]) -> list[dict[str, Any]]:
     return (obj.get("spec") or {}).get("dependsOn") or []
 
 
-def reader(state: State, owned: Collection[str]) -> Look:
-    """Looks at single resources: ours as our runs left them, others as their controller reported them last."""
+def reader(state: State, owned: Collection[str], wanted: Collection[Ref] = ()) -> Look:
+    """Looks at single resources: ours as our runs left them, others as their controller reported them last.
+
+    `wanted` are read at once, in two calls at most.
+    """
+    looks = state.looks([str(ref) for ref in wanted if ref.kind in owned])
+    offers = state.artifacts([str(ref) for ref in wanted if ref.kind not in owned])
 
     def look(ref: Ref) -> Found | None:
+        name = str(ref)
         if ref.kind not in owned:
-            offered = state.artifact(str(ref))
+            offered = offers[name] if name in offers else state.artifact(name)
             obj = msgspec.json.decode(offered)["object"] if offered else None
             return None if obj is None else (obj, obj.get("status") or {})
-        found = state.look(str(ref))
+        found = looks.get(name) if ref in wanted else state.look(name)
         return None if found is None else (msgspec.json.decode(found.obj), msgspec.json.decode(found.status or b"{}"))
 
     return look
@@ -125,10 +131,10 @@ def _lack(obj: Mapping[str, Any], status: Mapping[str, Any], *, same_source: boo
     ready = get_condition(status.get("conditions") or [], "Ready")
     if ready is None:
         return "it has not run yet"
-    if status.get("observedGeneration") != obj["metadata"].get("generation"):
-        return "its latest generation has not been applied"
     if ready["status"] != "True":
         return f"{ready.get('reason', '')}: {ready.get('message', '')}"
+    if status.get("observedGeneration") != obj["metadata"].get("generation"):
+        return "its latest generation has not been applied"
     if same_source and status.get("lastAppliedRevision") != revision:
         return f"revision {revision} has not been applied"
     return ""

@@ -53,7 +53,8 @@ def fail(work: KustomizationWork, error: FleetbeatError) -> Outcome:
 
 def _remembered(work: KustomizationWork, *, waits: bool, away: bool) -> dict[str, Any]:
     """The memo after a failure: how often in a row it was waited, or nothing answered."""
-    memo = {key: value for key, value in work.memo.items() if key not in ("health", "failures", "waits")}
+    dropped = {"health", "failures", "waits"} | ({"acyclic"} if work.cycle else set())
+    memo = {key: value for key, value in work.memo.items() if key not in dropped}
     if waits:
         memo["waits"] = backoff.count({"failures": work.memo.get("waits", 0)}, work.why)
     elif away:

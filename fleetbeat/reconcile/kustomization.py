@@ -13,7 +13,7 @@ import msgspec
 
 from fleetbeat.api.conditions import get_condition, is_ready
 from fleetbeat.api.refs import ObjectId, Ref
-from fleetbeat.errors import AccessDenied, ArtifactFailed, DependencyNotReady
+from fleetbeat.errors import AccessDenied, ArtifactFailed
 from fleetbeat.kube.apply import ApplyFailed, ApplyOptions, apply_set
 from fleetbeat.kube.ledger import LedgerEntry
 from fleetbeat.kube.ledger import load as load_ledger
@@ -79,24 +79,23 @@ def skip_settled(work: KustomizationWork) -> Outcome | None:
 
 
 def await_dependencies(work: KustomizationWork) -> Outcome | None:
-    """Every `spec.dependsOn` entry is ready, at this revision where it shares the source; none of them waits for us.
-
-    A cycle is looked for where it would show: when something is waited for, or the dependencies may be new.
-    """
+    """Every `spec.dependsOn` entry is ready, at this revision where it shares the source; none of them waits for us."""
     if not work.spec.depends_on:
         return None
-    waits: DependencyNotReady | None = None
-    look = dependencies.reader(work.ctx.state, work.ctx.settings.owned_kinds)
-    try:
-        dependencies.require_ready(work.ref, work.obj, work.revision, look)
-    except DependencyNotReady as error:
-        waits = error
-    if waits or work.old.get("observedGeneration") != work.generation:
-        work.cycle = work.ctx.state.cycle(str(work.ref), dependencies.KINDS)
-        dependencies.refuse_cycle(work.ref, work.cycle)
-    if waits:
-        raise waits
+    _refuse_cycle(work)
+    wanted = dependencies.depends_on(work.ref, work.obj)
+    look = dependencies.reader(work.ctx.state, work.ctx.settings.owned_kinds, wanted)
+    dependencies.require_ready(work.ref, work.obj, work.revision, look)
     return None
+
+
+def _refuse_cycle(work: KustomizationWork) -> None:
+    """Looked for once a generation: whoever closes a cycle later finds it, and wakes those before it by name."""
+    if work.memo.get("acyclic") == work.generation and "cycle" not in work.why:
+        return
+    work.cycle = work.ctx.state.cycle(str(work.ref), dependencies.KINDS)
+    dependencies.refuse_cycle(work.ref, work.cycle)
+    work.memo["acyclic"] = work.generation
 
 
 def reach_cluster(work: KustomizationWork) -> Outcome | None:
@@ -185,11 +184,13 @@ def close_ledger(work: KustomizationWork) -> Outcome | None:
     if entries != work.book.entries or work.held != work.book.held:
         work.lease.check()
         work.ledger = work.book.save_exact(work.on.client, entries, work.applying, work.fence, work.held)
+    lasting = {key: work.memo[key] for key in ("acyclic",) if key in work.memo}
     left = {key: value for key, value in work.memo.items() if key == "left_tries"}
     gone_when_done = fleeting(work.built.objects)
     work.memo = {
         "fp": {f"{oid.inventory_id}@{entry.version}": entry.fingerprint for oid, entry in entries.items()},
         "full": time() if _is_full(work) else work.memo.get("full", time()),
+        **lasting,
         **({"left": list(work.book.left), **left} if work.book.left else {}),
         **({"fleeting": gone_when_done, "noisy": gone_when_done} if gone_when_done else {}),
     }

@@ -9,7 +9,7 @@ verb('cycle', function(args)
   while head <= #queue and not from[goal] do
     local ref = queue[head]
     for target in (redis.call('HGET', 'fb:refers', ref) or ''):gmatch('%S+') do
-      if followed[target:match('^[^/]+')] and not from[target] then
+      if not from[target] and followed[target:match('^[^/]+')] then
         from[target] = ref
         table.insert(queue, target)
       end
