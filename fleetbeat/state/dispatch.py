@@ -107,15 +107,17 @@ class Dispatch(Server):
         memo: bytes | None = None,
         next_ms: int | None = None,
         sweepable: bool = False,
+        announce: str = "",
         events: Sequence[bytes] = (),
     ) -> Ended:
         """End a run, write its status and arm the next one.
 
         `status` and `memo` None leave what is stored, empty removes it; a status that differs from the stored one is
         marked for the reporter. `next_ms` counts from now, 0 is at once; None is the ref's interval. `sweepable` lets
-        the next run that is due by its interval alone become part of a sweep.
+        the next run that is due by its interval alone become part of a sweep. `announce` is the reason for which
+        whoever refers to the ref is poked urgently, in the same step; "" pokes nobody.
         """
-        reply = self.call(
+        ended, rest = self.call(
             "finish",
             shard,
             ref,
@@ -126,9 +128,12 @@ class Dispatch(Server):
             status or b"",
             int(memo is not None),
             memo or b"",
+            announce,
             *events,
         )
-        return cast(Ended, text(reply))
+        if rest:
+            self.poke_dependents(ref, announce, urgent=True)
+        return cast(Ended, text(ended))
 
     def settle(self, shard: str, fence: int, unchanged: Sequence[str], poked: Mapping[str, str] | None = None) -> int:
         """End a sweep for `unchanged` refs, due again at their interval, and `poked` ones (ref → why), due at once.
@@ -155,7 +160,7 @@ class Dispatch(Server):
     def _answer(self, shard: str, fence: int, rows: Sequence[tuple[str, Answer]]) -> int:
         args: list[str | int | bytes] = []
         for ref, found in rows:
-            args += (ref, found.status, len(found.events), *found.events)
+            args += (ref, found.status, len(found.events), *found.events, len(found.wakes), *found.wakes)
         return int(self.call("answer", shard, fence, *args))
 
     def await_wake(self, seconds: float) -> bool:
