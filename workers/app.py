@@ -14,7 +14,7 @@ from beat.scheduler import FleetScheduler
 from fleetbeat.settings import Settings
 from fleetbeat.state.shards import SOURCE
 from tasks.routes import ROUTES, SWEEPS
-from workers import consumer, transport
+from workers import consumer, tasklog, transport
 from workers.logs import configure
 
 BROKER_PREFIX = "fb:celery:"
@@ -63,6 +63,7 @@ def make_app(settings: Settings) -> Celery:
 def _logging(loglevel: str | int = "INFO", **_: object) -> None:
     """Celery's programs log like every other role."""
     configure(logging.getLevelName(loglevel) if isinstance(loglevel, int) else loglevel)
+    tasklog.replace_celerys()
 
 
 @signals.worker_init.connect

@@ -53,10 +53,12 @@ def find_source(work: KustomizationWork) -> Outcome | None:
 def _without_artifact(work: KustomizationWork, source: Ref) -> Outcome:
     """A source that is about to run is waited for in silence: its artifact pokes this ref."""
     if source.kind not in work.ctx.settings.owned_kinds:
+        others = (
+            f"; this installation does not reconcile {source.kind} objects and uses what their own controller offers"
+        )
+        others = "" if source.kind == "ExternalArtifact" else others
         raise ArtifactFailed(
-            f"spec.sourceRef: {source} does not exist or its status has no artifact; this installation does not "
-            f"reconcile {source.kind} objects and uses what their own controller offers",
-            retry_after=RETRY_SOON,
+            f"spec.sourceRef: {source} does not exist or its status has no artifact{others}", retry_after=RETRY_SOON
         )
     found = work.ctx.state.look(str(source))
     if found is None:
