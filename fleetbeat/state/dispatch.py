@@ -22,7 +22,7 @@ _ANSWERS = 100
 
 
 class Dispatch(Server):
-    """claim, poke, start, renew, finish, settle, answer."""
+    """claim, poke, start, renew, finish, settle, remember, answer."""
 
     def claim(
         self,
@@ -121,6 +121,12 @@ class Dispatch(Server):
             for i in chunks
             for part in (unchanged[i : i + _CHUNK],)
         )
+
+    def remember(self, shard: str, fence: int, memos: Mapping[str, bytes]) -> None:
+        """Write memos (ref → JSON) of refs that a sweep still holds; those poked meanwhile keep theirs."""
+        rows = list(memos.items())
+        for i in range(0, len(rows), _CHUNK):
+            self.call("remember", shard, fence, *(item for row in rows[i : i + _CHUNK] for item in row))
 
     def answer(self, shard: str, fence: int, answers: Mapping[str, Answer]) -> int:
         """End a sweep for requested refs that need no run (ref → its answer); each is due again at its interval.

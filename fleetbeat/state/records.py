@@ -94,6 +94,8 @@ class Record:
     """Waits for its finalizer; runs even when suspended."""
     reach: bytes | None = None
     """JSON that tells how its cluster is reached, without credentials; None for the hub."""
+    group: str = ""
+    """Those of one group are swept together at equal intervals; hex digits, empty: those of its cluster."""
 
 
 class Registered(NamedTuple):

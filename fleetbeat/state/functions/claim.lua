@@ -15,6 +15,7 @@ local REAP = 1000
 local PAGE = 500
 local MIN_PAGE = 32
 local SWEEP_LEASES = 4
+local STRETCH = 4  -- times its size that a sweep may have, lest a group is torn apart
 local PUT_OFF = 1000  -- ms that a request waits at most for the sweep that is under way
 local IDLE_WAIT = 60000
 
@@ -68,9 +69,16 @@ local function take_run(batch, out, room, cluster, ref, score, meta, why)
   if why then table.insert(out.why, ref) end
 end
 
+-- Whether a ref begins another sweep: refs of one group come one after the other, and one look serves all of them.
+local function is_full(batch, room, sweep, meta)
+  local size = #sweep - 3
+  if size < batch.sweep_size then return false end
+  return meta.group == '' or meta.group ~= room.group or size >= STRETCH * batch.sweep_size
+end
+
 local function take_swept(batch, out, room, cluster, ref, meta, why)
   local sweep = room.sweeps[why]
-  if not sweep or #sweep - 3 >= batch.sweep_size then
+  if not sweep or is_full(batch, room, sweep, meta) then
     if not may_take(batch, room) then return false end
     take_message(batch, room)
     sweep = {cluster, int(batch.fence), why}
@@ -79,6 +87,7 @@ local function take_swept(batch, out, room, cluster, ref, meta, why)
     if why ~= '' then room.asks = room.asks + 1 end
   end
   table.insert(sweep, ref)
+  room.group = meta.group
   local run = {fence = sweep[2], phase = 'sweep', nonce = '', uid = meta.uid, cluster = cluster, why = why}
   table.insert(out.run, ref)
   table.insert(out.run, run_text(run))

@@ -82,16 +82,18 @@ local function release(shard, ref, run)
   end
 end
 
--- When a ref that may be swept is due again: a grid that all refs of the cluster share, so that one sweep meets all of them.
+-- When a ref that may be swept is due again: a grid that all refs of the group share, so that one sweep meets all of them.
 -- The grids of an interval and of its multiples coincide. Between 0.1 and 1.1 intervals from now.
-local function on_grid(cluster, every, now)
-  local phase = tonumber(redis.sha1hex(cluster):sub(1, 12), 16)
+local function on_grid(group, every, now)
+  local phase = tonumber(redis.sha1hex(group):sub(1, 12), 16)
   local from = now + math.floor(every / 10)
   return from + (phase - from) % every
 end
 
 local function interval(meta, now)
-  if meta.sweepable and not meta.deleting then return on_grid(meta.cluster, meta.every, now) end
+  if meta.sweepable and not meta.deleting then
+    return on_grid(meta.group ~= '' and meta.group or meta.cluster, meta.every, now)
+  end
   return now + math.floor(meta.every * (0.95 + 0.1 * math.random()))
 end
 

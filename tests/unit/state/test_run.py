@@ -188,6 +188,17 @@ def test_a_settled_sweep_is_due_at_its_interval_or_at_once(registry: Registry) -
     assert registry.due_in("a") <= 0.33
 
 
+def test_a_sweep_remembers_for_what_it_still_holds(registry: Registry) -> None:
+    """Of a ref that was poked meanwhile, or of another sweep, nothing is written."""
+    registry.settled(*(record(n, every_ms=300) for n in "abc"), sweepable=True)
+    sweep = until(lambda: registry.state.claim(SHARD).sweeps, message="due by interval")[0]
+    registry.state.poke([ref("b")], "webhook")
+    registry.state.settle(SHARD, sweep.fence, [ref("c")])
+    registry.state.remember(SHARD, sweep.fence, {ref(n): b"{}" for n in "abc"})
+    registry.state.remember(SHARD, sweep.fence - 1, {ref("a"): b"1"})
+    assert registry.state.memos(SHARD, [ref(n) for n in "abc"]) == {ref("a"): b"{}", ref("b"): None, ref("c"): None}
+
+
 def test_a_lost_sweep_is_swept_again(registry: Registry) -> None:
     """Its refs do not turn into runs of their own, and its late result changes nothing."""
     registry.settled(*(record(n, every_ms=300) for n in "ab"), sweepable=True)
