@@ -69,8 +69,8 @@ class Dispatch(Server):
         if reply is None:
             return None
         obj, status, memo, *rest = reply
-        why, uid, generation, cluster, epoch = (text(field) for field in rest)
-        return Input(obj, status, memo, why, uid, int(generation), cluster, epoch)
+        why, uid, generation, cluster, epoch, asked, now = (text(field) for field in rest)
+        return Input(obj, status, memo, why, uid, int(generation), cluster, epoch, int(asked), int(now))
 
     def renew(self, shard: str, ref: str, fence: int, seconds: float = LEASE_SECONDS) -> bool:
         """Extend a run's lease to `seconds` from now; False when the run is superseded."""

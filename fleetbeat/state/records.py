@@ -65,6 +65,10 @@ class Input(NamedTuple):
     generation: int
     cluster: str
     epoch: str
+    asked: int = 0
+    """When it was poked last, or else due, before it was handed out: what upstream said since then is no older news."""
+    now: int = 0
+    """When it was handed out; both in ms of the Redis server's clock."""
 
 
 @dataclass(frozen=True, slots=True)

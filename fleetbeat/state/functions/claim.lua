@@ -7,7 +7,7 @@
 -- that they gather; see schedule.lua for why that delays none by more than a second.
 --
 -- {S}:due:<cluster> {S}:front {S}:held {S}:run {S}:lease {S}:inflight {S}:sweeps {S}:asking {S}:asked:<cluster>   see schedule.lua
--- {S}:why {S}:meta   read; the reasons of what is handed out go along with it
+-- {S}:why {S}:poked {S}:meta   read; the reasons of what is handed out go along with it
 -- {S}:fence   the last fence handed out
 -- <queue>     the broker's list of this shard, only measured
 
@@ -55,13 +55,14 @@ end
 
 local function may_take(batch, room) return room.left > 0 and batch.free > 0 and batch.messages < batch.limit end
 
-local function take_run(batch, out, room, cluster, ref, score, meta, why)
+local function take_run(batch, out, room, cluster, ref, score, meta, why, poked)
   take_message(batch, room)
   local fence = int(batch.fence)
   local reply = batch.runs
   local n = #reply
   reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = ref, fence, why or '', score < 0 and '1' or '0'
-  local run = {fence = fence, phase = 'queued', nonce = '', uid = meta.uid, cluster = cluster, why = why or ''}
+  local asked = int(math.max(tonumber(poked) or 0, score))
+  local run = {fence = fence, phase = 'queued', nonce = asked, uid = meta.uid, cluster = cluster, why = why or ''}
   table.insert(out.run, ref)
   table.insert(out.run, run_text(run))
   table.insert(out.lease, int(batch.now + batch.lease))
@@ -104,7 +105,7 @@ local function put_off(batch, out, ref)
 end
 
 -- Take one due ref; false when there is no room for it.
-local function take(batch, out, room, cluster, ref, score, meta, why)
+local function take(batch, out, room, cluster, ref, score, meta, why, poked)
   if not runnable(meta) then
     table.insert(out.gone, ref)
     return true
@@ -116,7 +117,7 @@ local function take(batch, out, room, cluster, ref, score, meta, why)
     end
     if not take_swept(batch, out, room, cluster, ref, meta, why or '') then return false end
   elseif may_take(batch, room) then
-    take_run(batch, out, room, cluster, ref, score, meta, why)
+    take_run(batch, out, room, cluster, ref, score, meta, why, poked)
   else
     return false
   end
@@ -131,6 +132,7 @@ local function write_page(shard, cluster, out)
   bulk('HSET', key(shard, 'run'), out.run)
   bulk('ZADD', key(shard, 'lease'), out.lease)
   bulk('HDEL', key(shard, 'why'), out.why)
+  if looks(shard) then bulk('HDEL', key(shard, 'poked'), out.why) end
 end
 
 -- Take a page of a cluster's due refs; true when all of it was taken, so that there may be more.
@@ -143,10 +145,11 @@ local function take_page(batch, room, cluster)
   for i = 1, #page, 2 do table.insert(refs, page[i]) end
   local metas = redis.call('HMGET', key(shard, 'meta'), unpack(refs))
   local whys = redis.call('HMGET', key(shard, 'why'), unpack(refs))
+  local poked = looks(shard) and redis.call('HMGET', key(shard, 'poked'), unpack(refs)) or {}
   local out = {gone = {}, run = {}, lease = {}, why = {}, later = {}, asked = {}}
   local all = true
   for i, ref in ipairs(refs) do
-    if not take(batch, out, room, cluster, ref, tonumber(page[2 * i]), read_meta(metas[i]), whys[i] or nil) then
+    if not take(batch, out, room, cluster, ref, tonumber(page[2 * i]), read_meta(metas[i]), whys[i] or nil, poked[i]) then
       all = false
       break
     end

@@ -90,13 +90,17 @@ end
 
 local function meta_of(shard, ref) return read_meta(redis.call('HGET', key(shard, 'meta'), ref)) end
 
+-- Whether a shard's refs look at servers, and may share a look that began after all that they were poked for.
+local function looks(shard) return shard == 'source' end
+
 -- Whether a shard's refs bring objects to clusters.
 local function applies(shard) return shard:sub(1, 6) == 'apply-' end
 
 -- A suspended resource does not run, but its deletion does.
 local function runnable(meta) return meta and (meta.deleting or not meta.suspended) end
 
--- run: fence;phase;dirty;nonce;uid;cluster;why. dirty is the due score of the run that must follow, or empty.
+-- run: fence;phase;dirty;nonce;uid;cluster;why. dirty is the due score of the run that must follow, or empty. While a run is
+-- queued its nonce is the ms of the last poke that it will do for.
 local function read_run(text)
   if not text then return nil end
   local fence, phase, dirty, nonce, uid, cluster, why =

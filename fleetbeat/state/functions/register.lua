@@ -44,7 +44,7 @@ end
 
 -- Take a ref out of a shard. A run that is at work keeps its lease there until it ends; its end (ms) is returned.
 local function leave_shard(shard, ref, meta)
-  drop(shard, ref, {'meta', 'obj', 'status', 'memo', 'why'})
+  drop(shard, ref, {'meta', 'obj', 'status', 'memo', 'why', 'poked'})
   disarm(shard, meta.cluster, ref)
   redis.call('ZREM', 'fb:changed', shard .. ' ' .. ref)
   local run = run_of(shard, ref)

@@ -6,6 +6,7 @@
 -- {S}:run, {S}:lease        the live runs
 -- {S}:inflight       hash   cluster → live messages; `*` → those of the shard. A sweep is one message
 -- {S}:sweeps         hash   fence of a sweep → its refs that are not settled yet
+-- {S}:poked          hash   ref of a source → ms of its last poke that no run was handed out for
 -- {S}:asking         hash   cluster → its live sweeps of requested refs
 -- {S}:asked:<cluster>  set  requested refs that were put off until those end; a hint: each is due by itself soon after
 --
@@ -47,6 +48,7 @@ local function note_why(shard, ref, why)
   if why == '' then return end
   local name = key(shard, 'why')
   redis.call('HSET', name, ref, join_why(redis.call('HGET', name, ref), why))
+  if looks(shard) then redis.call('HSET', key(shard, 'poked'), ref, int(now_ms())) end
 end
 
 -- The end of a sweep of requested refs: what was put off meanwhile, and still waits for nothing else, is due again.
@@ -119,6 +121,7 @@ local function poke_one(ref, why, urgent, at, now)
   end
   if run and run.phase == 'queued' and at <= now then
     run.why = join_why(run.why, why)
+    run.nonce = int(now)
     save_run(shard, ref, run)
     return 1
   end

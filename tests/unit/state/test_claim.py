@@ -233,15 +233,17 @@ def test_refs_of_a_group_are_due_together_and_groups_apart(registry: Registry) -
 def test_a_sweep_does_not_tear_a_group_apart(registry: Registry) -> None:
     """It grows over its size while the group lasts, up to four times; groups meet in one sweep while it has room."""
     sizes = {"aaaa": 2, "bbbb": 4, "cccc": 2, "dddd": 13}
-    for group, size in sizes.items():
-        registry.settled(*(record(f"{group}-{i:02}", every_ms=400, group=group) for i in range(size)), sweepable=True)
-    until(lambda: registry.state.depths()[2].due == sum(sizes.values()), message="all are due")
+    due = f"fb:{{{SHARD}}}:due:hub"
+    for at, (group, size) in enumerate(sizes.items(), 1):
+        records = [record(f"{group}-{i:02}", group=group) for i in range(size)]
+        registry.settled(*records, sweepable=True)
+        for one in records:
+            registry.state.command("ZADD", due, at, one.ref)
+    registry.state.command("ZADD", f"fb:{{{SHARD}}}:front", 1, "hub")
     sweeps = registry.state.claim(SHARD, sweep_size=3).sweeps
     held = [{ref.rpartition("/")[2].partition("-")[0] for ref in sweep.refs} for sweep in sweeps]
-    for group in ("aaaa", "bbbb", "cccc"):
-        assert sum(group in groups for groups in held) == 1
-    assert sum("dddd" in groups for groups in held) == 2
-    assert max(len(sweep.refs) for sweep in sweeps) == 12
+    assert held == [{"aaaa", "bbbb"}, {"cccc", "dddd"}, {"dddd"}]
+    assert [len(sweep.refs) for sweep in sweeps] == [6, 12, 3]
 
 
 def test_without_sweeping_the_interval_is_jittered(registry: Registry) -> None:
