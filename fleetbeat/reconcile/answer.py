@@ -38,14 +38,9 @@ class _Answers:
     def __init__(self, ctx: Context, shard: str, cluster: str, fence: int, why: str, memos: Memos) -> None:
         self._ctx = ctx
         self._cluster = cluster
-        self.announced: list[str] = []
-        """Answered refs whose dependents have something to learn from it."""
-        self._looks: dict[str, Look | None] = dict(ctx.state.looks(list(memos)))
-        self._works = {
-            ref: _work(ctx, shard, fence, why, found, memos[ref])
-            for ref, found in self._looks.items()
-            if found is not None
-        }
+        self._looks = ctx.state.looks(list(memos))
+        self._elsewhere = dependencies.reader(ctx.state, ctx.settings.owned_kinds)
+        self._works = {ref: _work(ctx, shard, fence, why, found, memos[ref]) for ref, found in self._looks.items()}
 
     def refused(self) -> dict[str, str]:
         """ref → why it gets a run of its own, whatever the cluster says."""
@@ -92,10 +87,9 @@ class _Answers:
         return ""
 
     def _dependency(self, ref: Ref) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
-        name = str(ref)
-        if name not in self._looks:  # a dependency's own dependency
-            self._looks[name] = self._ctx.state.look(name)
-        found = self._looks[name]
+        if ref.kind not in self._ctx.settings.owned_kinds:
+            return self._elsewhere(ref)
+        found = self._looks.get(str(ref))
         return None if found is None else (msgspec.json.decode(found.obj), decode_status(found.status))
 
 
@@ -131,15 +125,17 @@ class Moved(_Answers):
     def answers(self, refs: Iterable[str]) -> dict[str, Answer]:
         """Those of `refs` whose dependencies are ready at this artifact, or become so by an answer beside theirs."""
         found: dict[str, Answer] = {}
+        news: list[str] = []
         for ref in _in_order(self._works, refs):
             work, look = self._works[ref], self._looks[ref]
             if self._waits(work):
                 continue
             found[ref], announce = _answer(work, calm=True)
             if announce:
-                self.announced.append(ref)
-            if look is not None:
-                self._looks[ref] = look._replace(status=found[ref].status)
+                news.append(ref)
+            self._looks[ref] = look._replace(status=found[ref].status)
+        for ref, dependents in self._ctx.state.dependents(news).items():
+            found[ref] = found[ref]._replace(wakes=tuple(dependents - found.keys()))
         return found
 
     def _changed(self, work: KustomizationWork) -> str:
@@ -207,4 +203,4 @@ def _answer(work: KustomizationWork, *, calm: bool = False) -> tuple[Answer, boo
     outcome = succeed(work, f"0/{len(work.memo['fp'])} changed", health="healthy" in work.memo)
     status = {CALM: True, **(outcome.status or {})} if calm else outcome.status
     events = tuple(msgspec.json.encode(event) for event in work.events)
-    return Answer(msgspec.json.encode(status), events), outcome.announce
+    return Answer(msgspec.json.encode(status), events), bool(outcome.announce)

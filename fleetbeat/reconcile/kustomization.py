@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import time
-from typing import Any
 
 import msgspec
 
@@ -22,9 +21,11 @@ from fleetbeat.kube.ledger import load as load_ledger
 from fleetbeat.reconcile import dependencies, former, variables
 from fleetbeat.reconcile.accepting import read_spec
 from fleetbeat.reconcile.consumed import artifact_file, is_older
+from fleetbeat.reconcile.failure import fail
 from fleetbeat.reconcile.finalise import finalise
+from fleetbeat.reconcile.health import fleeting
 from fleetbeat.reconcile.healthwait import check_health, resume_wait
-from fleetbeat.reconcile.kustomization_work import KustomizationWork, fail
+from fleetbeat.reconcile.kustomization_work import KustomizationWork
 from fleetbeat.reconcile.outcome import Outcome
 from fleetbeat.reconcile.pruning import adopted, prune_stale, tell_brake
 from fleetbeat.reconcile.run import Pipeline
@@ -52,10 +53,12 @@ def find_source(work: KustomizationWork) -> Outcome | None:
 def _without_artifact(work: KustomizationWork, source: Ref) -> Outcome:
     """A source that is about to run is waited for in silence: its artifact pokes this ref."""
     if source.kind not in work.ctx.settings.owned_kinds:
+        others = (
+            f"; this installation does not reconcile {source.kind} objects and uses what their own controller offers"
+        )
+        others = "" if source.kind == "ExternalArtifact" else others
         raise ArtifactFailed(
-            f"spec.sourceRef: {source} does not exist or its status has no artifact; this installation does not "
-            f"reconcile {source.kind} objects and uses what their own controller offers",
-            retry_after=RETRY_SOON,
+            f"spec.sourceRef: {source} does not exist or its status has no artifact{others}", retry_after=RETRY_SOON
         )
     found = work.ctx.state.look(str(source))
     if found is None:
@@ -80,16 +83,23 @@ def skip_settled(work: KustomizationWork) -> Outcome | None:
 
 
 def await_dependencies(work: KustomizationWork) -> Outcome | None:
-    """Every `spec.dependsOn` entry is ready, at this revision where it shares the source."""
-
-    def look(ref: Ref) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
-        found = work.ctx.state.look(str(ref))
-        if found is None:
-            return None
-        return msgspec.json.decode(found.obj), msgspec.json.decode(found.status or b"{}")
-
+    """Every `spec.dependsOn` entry is ready, at this revision where it shares the source; none of them waits for us."""
+    if not work.spec.depends_on:
+        return None
+    _refuse_cycle(work)
+    wanted = dependencies.depends_on(work.ref, work.obj)
+    look = dependencies.reader(work.ctx.state, work.ctx.settings.owned_kinds, wanted)
     dependencies.require_ready(work.ref, work.obj, work.revision, look)
     return None
+
+
+def _refuse_cycle(work: KustomizationWork) -> None:
+    """Looked for once a generation: whoever closes a cycle later finds it, and wakes those before it by name."""
+    if work.memo.get("acyclic") == work.generation and "cycle" not in work.why:
+        return
+    work.cycle = work.ctx.state.cycle(str(work.ref), dependencies.KINDS)
+    dependencies.refuse_cycle(work.ref, work.cycle)
+    work.memo["acyclic"] = work.generation
 
 
 def reach_cluster(work: KustomizationWork) -> Outcome | None:
@@ -194,12 +204,16 @@ def close_ledger(work: KustomizationWork) -> Outcome | None:
     if entries != work.book.entries or work.held != work.book.held:
         work.lease.check()
         work.ledger = work.book.save_exact(work.on.client, entries, work.applying, work.fence, work.held)
+    lasting = {key: work.memo[key] for key in ("acyclic",) if key in work.memo}
     left = {key: value for key, value in work.memo.items() if key == "left_tries"}
+    gone_when_done = fleeting(work.built.objects)
     work.memo = {
         "fp": _fingerprints(entries),
         "render": work.built.key,
         "full": time() if _is_full(work) else work.memo.get("full", time()),
+        **lasting,
         **({"left": list(work.book.left), **left} if work.book.left else {}),
+        **({"fleeting": gone_when_done, "noisy": gone_when_done} if gone_when_done else {}),
     }
     _tell_changes(work)
     return None

@@ -180,14 +180,13 @@ def _finish(work: Work[Any], outcome: Outcome) -> Outcome:
             memo=None if outcome.memo is None else msgspec.json.encode(outcome.memo),
             next_ms=None if outcome.next_in is None else int(outcome.next_in * 1000),
             sweepable=outcome.sweepable,
+            announce=f"dependency {work.ref} {outcome.announce}" if outcome.announce else "",
             events=[msgspec.json.encode(event) for event in events],
         )
     except (Rebuilding, StateUnavailable):
         return DROPPED
     if ended == "stale":
         return DROPPED
-    if outcome.announce:
-        work.ctx.state.poke_dependents(str(work.ref), f"dependency {work.ref} is ready", urgent=True)
     if outcome.error is not None:
         raise outcome.error
     return outcome

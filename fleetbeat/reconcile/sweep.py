@@ -28,7 +28,6 @@ from fleetbeat.reconcile.answer import Moved, Requests
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.health import describe, unsettled
 from fleetbeat.reconcile.kustomization import FULL_EVERY
-from fleetbeat.state import Answer
 from fleetbeat.state.reasons import REQUESTED
 
 FEW = 8
@@ -85,19 +84,12 @@ def sweep(ctx: Context, shard: str, cluster: str, fence: int, refs: list[str], w
         late |= dict.fromkeys(known.keys() - answers.keys() - late.keys(), "a dependency is not ready")
         ctx.state.answer(shard, fence, answers)
         _poke(ctx, shard, fence, why, late)
-        _announce(ctx, answering, answers)
         unchanged = list(answers)
     return Swept(cluster, len(unchanged), (*poked, *late), time() - begun, why)
 
 
 def _poke(ctx: Context, shard: str, fence: int, why: str, poked: Mapping[str, str]) -> None:
     ctx.state.settle(shard, fence, (), {ref: f"{why}: {reason}" for ref, reason in poked.items()})
-
-
-def _announce(ctx: Context, answering: Requests | Moved, answers: Mapping[str, Answer]) -> None:
-    """Wake the dependents of what moved on; those that moved on beside it know."""
-    for target, dependents in ctx.state.dependents(answering.announced).items():
-        ctx.state.poke(dependents - answers.keys(), f"dependency {target} is ready", urgent=True)
 
 
 def _without(memos: Memos, poked: Mapping[str, str]) -> Memos:

@@ -45,6 +45,8 @@ class Answer(NamedTuple):
     status: bytes
     """JSON, as a run that changes nothing would leave it."""
     events: tuple[bytes, ...] = ()
+    wakes: tuple[str, ...] = ()
+    """Refs that wait for this one."""
 
 
 class Claimed(NamedTuple):

@@ -86,6 +86,13 @@ class Registry(Server):
             if row
         }
 
+    def cycle(self, ref: str, kinds: Sequence[str]) -> list[str]:
+        """The shortest way from `ref` over what each one refers to back to it, both ends included; empty without one.
+
+        Only refs of `kinds` are followed.
+        """
+        return [text(step) for step in self.call("cycle", ref, *kinds)]
+
     def every(self, kind: str) -> Iterator[Look]:
         """Every registered resource of a kind."""
         for shard in shards.shards_of(kind):

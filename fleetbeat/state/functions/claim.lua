@@ -1,5 +1,5 @@
--- fb_claim shard limit lane_cap cluster_cap lease_ms sweep_size queue
---   → {wait_ms, {ref, fence, why, urgent, …}, {cluster, fence, why, ref, …}, …}
+-- fb_claims {shard limit lane_cap cluster_cap lease_ms sweep_size queue}…
+--   → {{wait_ms, {ref, fence, why, urgent, …}, {cluster, fence, why, ref, …}, …}, …}, one for each shard
 --
 -- Reaps expired leases, then hands out due refs, cluster by cluster in the order of their first due ref, at most `limit` messages
 -- and never more than the caps leave. Refs without a reason that may be swept share one message per cluster; so do, apart
@@ -219,10 +219,20 @@ local function wait(batch)
   return math.max(0, soonest - batch.now)
 end
 
-verb('claim', function(args)
+local function claim(args)
   reap(args[1], now_ms())
   local batch = new_batch(args)
   take_clusters(batch)
   write_fences(batch)
   return {wait(batch), batch.runs, unpack(batch.sweeps)}
+end
+
+local CLAIM_ARGUMENTS = 7
+
+verb('claims', function(args)
+  local replies = {}
+  for i = 1, #args, CLAIM_ARGUMENTS do
+    table.insert(replies, claim({unpack(args, i, i + CLAIM_ARGUMENTS - 1)}))
+  end
+  return replies
 end)
