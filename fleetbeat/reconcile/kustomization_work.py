@@ -1,34 +1,32 @@
-"""The workbench of a Kustomization run, its first step, and the parts of its status.
+"""The workbench of a Kustomization run, and the parts of its status.
 
 The properties name what steps leave for each other; reading one before its step ran is a bug in the order of steps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
 from typing import Any, TypeVar
 
-from fleetbeat.api.decode import decode_spec
-from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.kustomize import KustomizationSpec
 from fleetbeat.api.meta import parse_duration
-from fleetbeat.api.refs import ObjectId, Ref
-from fleetbeat.errors import (
-    Terminal,
-)
-from fleetbeat.kube import brake
+from fleetbeat.api.refs import ObjectId, Ref, split_api_version
+from fleetbeat.kube import brake, marks
 from fleetbeat.kube.apply import ApplyResult, Change
+from fleetbeat.kube.ignoring import Rule
 from fleetbeat.kube.ledger import Applied, Held, Ledger, LedgerEntry
+from fleetbeat.kube.options import ApplyOptions
 from fleetbeat.kube.order import rank
 from fleetbeat.kube.reach import Reach
 from fleetbeat.kube.target import Target
 from fleetbeat.reconcile import former
 from fleetbeat.reconcile.consumed import order_of
-from fleetbeat.reconcile.healthrules import Rules, rules_of
+from fleetbeat.reconcile.healthrules import Rules
 from fleetbeat.reconcile.history import record
-from fleetbeat.reconcile.outcome import Outcome, Status
+from fleetbeat.reconcile.outcome import Status
 from fleetbeat.reconcile.run import Work
 from fleetbeat.reconcile.status import now_text
 from fleetbeat.render.kustomize import Rendered
@@ -79,6 +77,8 @@ class KustomizationWork(Work[KustomizationSpec]):
     """The dependencies from this ref back to itself, both ends included, where they wait for each other."""
     rules: Rules = field(default_factory=dict)
     """What `spec.healthCheckExprs` says."""
+    ignore: tuple[Rule, ...] = ()
+    """What `spec.ignore` says."""
     waited: dict[str, Any] = field(default_factory=dict)
     """The health wait that this whole run interrupts and goes on with."""
     cancelled: bool = False
@@ -190,32 +190,26 @@ class KustomizationWork(Work[KustomizationSpec]):
     @property
     def selector(self) -> str:
         """Selects this Kustomization's objects."""
-        group = "kustomize.toolkit.fluxcd.io"
-        return f"{group}/name={self.ref.name},{group}/namespace={self.ref.namespace}"
+        return marks.selector(self.ref)
 
+    def options(self, **more: Any) -> ApplyOptions:
+        """What every apply and prune of this run has in common, and `more`."""
+        settings = self.ctx.settings
+        return ApplyOptions(
+            owner=self.ref,
+            hub_id=self.ctx.hub_id,
+            uid=self.uid if self.reach.place else "",
+            guard=self.lease.check,
+            overridden=settings.override_managers,
+            early=frozenset(split_api_version(kind) for kind in settings.custom_apply_stage_kinds),
+            **more,
+        )
 
-def read_spec(work: KustomizationWork) -> Outcome | None:
-    """The decoded spec; what this version cannot do is refused before anything is touched."""
-    work.decoded = decode_spec(KINDS["Kustomization"], work.obj)
-    spec = work.spec
-    if spec.suspend:
-        return Outcome(summary="suspended")
-    unsupported = {
-        "spec.decryption": spec.decryption is not None,
-        "spec.ignore": bool(spec.ignore),
-    }
-    for name, used in unsupported.items():
-        if used:
-            raise Unsupported(f"{name} is not supported yet; remove it or leave this object to another controller")
-    work.rules = rules_of(spec.health_check_exprs)
-    work.prune_limits  # noqa: B018 - a limit that is not understood is told now, not on the day that it is needed
-    return None
-
-
-class Unsupported(Terminal):
-    """The spec asks for something that this version cannot do."""
-
-    reason = "FeatureGateDisabled"
+    def tell_spared(self, spared: Iterable[str]) -> None:
+        """What a prune left to somebody else."""
+        lines = "\n".join(spared)
+        if lines:
+            self.event("PruneFailed", lines, warning=True, metadata=self.metadata)
 
 
 def inventory(work: KustomizationWork) -> dict[str, Any]:

@@ -134,6 +134,13 @@ class Registry(Server):
         if sources:
             self.call("told", fence, *sources)
 
+    def dependents(self, targets: Sequence[str]) -> dict[str, set[str]]:
+        """target (`Kind/namespace/name`) → the refs that refer to it."""
+        if not targets:
+            return {}
+        found = self.call("dependents", *targets)
+        return {target: {text(ref) for ref in refs} for target, refs in zip(targets, found, strict=True)}
+
     def artifact(self, source: str) -> bytes | None:
         """JSON of the artifact that `source` published in this epoch."""
         found: bytes | None = self.call("artifact", source)

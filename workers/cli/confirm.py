@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from fleetbeat.api.refs import ObjectId, Ref
 from fleetbeat.errors import CommandFailed, FleetbeatError
-from fleetbeat.hub.identity import hub_id
 from fleetbeat.kube.brake import CONFIRM
+from fleetbeat.kube.identity import hub_id
 from fleetbeat.kube.ledger import load
 from fleetbeat.kube.reach import Reach
 from fleetbeat.reconcile.targets import Targets

@@ -51,7 +51,7 @@ class Detective:
         """The reason of one object; `path` are the objects that wait for it."""
         queue, trouble = self._queues.look(ref)
         blocker = self._blocker(ref, obj, (*path, ref)) if needs_blocker(obj) else None
-        return reason_of(Facts(ref, obj, rows.is_owned(KINDS[ref.kind]), queue, trouble, blocker))
+        return reason_of(Facts(ref, obj, rows.is_ours(KINDS[ref.kind], obj), queue, trouble, blocker))
 
     def _blocker(self, ref: Ref, obj: rows.Obj, path: tuple[Ref, ...]) -> Reason | None:
         for other in waits_for(obj):

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from fleetbeat.api.refs import ObjectId, Ref
-from fleetbeat.hub.identity import hub_id
 from fleetbeat.kube import brake
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
+from fleetbeat.kube.identity import hub_id
 from fleetbeat.kube.ledger import Held, Ledger, LedgerEntry
 from tests.cluster.cli.conftest import KUSTOMIZATIONS, Command, Objects
 from tests.support.wait import until
