@@ -42,6 +42,10 @@ class Work(Generic[SpecT]):
     old: Status
     memo: dict[str, Any]
     lease: Lease
+    asked: int = 0
+    """When it was poked last, ms of Redis' clock."""
+    handed: int = 0
+    """When it was handed out, ms of Redis' clock."""
     started: float = field(default_factory=monotonic)
     events: list[Event] = field(default_factory=list)
     decoded: SpecT | None = None
@@ -140,6 +144,8 @@ def execute(ctx: Context, pipeline: Pipeline, shard: str, ref: str, fence: int) 
         old=decode_status(given.status),
         memo=msgspec.json.decode(given.memo) if given.memo else {},
         lease=lease,
+        asked=given.asked,
+        handed=given.now,
     )
     with ctx.heartbeat.keep(lease):
         outcome = _walk(pipeline, work)
