@@ -181,6 +181,7 @@ def test_a_forgotten_ref_leaves_nothing(registry: Registry) -> None:
 def test_a_settled_sweep_is_due_at_its_interval_or_at_once(registry: Registry) -> None:
     """Unchanged refs go back to the grid, the others run now and know why; the place is free when all are settled."""
     registry.settled(*(record(n, every_ms=300) for n in "abc"), sweepable=True)
+    until(lambda: registry.state.depths()[2].due == 3, message="all are due")
     sweep = until(lambda: registry.state.claim(SHARD).sweeps, message="due by interval")[0]
     assert registry.state.settle(SHARD, sweep.fence, [ref("a")]) == 1
     assert registry.state.depths()[2].live == 1
@@ -193,6 +194,7 @@ def test_a_settled_sweep_is_due_at_its_interval_or_at_once(registry: Registry) -
 def test_a_sweep_remembers_for_what_it_still_holds(registry: Registry) -> None:
     """Of a ref that was poked meanwhile, or of another sweep, nothing is written."""
     registry.settled(*(record(n, every_ms=300) for n in "abc"), sweepable=True)
+    until(lambda: registry.state.depths()[2].due == 3, message="all are due")
     sweep = until(lambda: registry.state.claim(SHARD).sweeps, message="due by interval")[0]
     registry.state.poke([ref("b")], "webhook")
     registry.state.settle(SHARD, sweep.fence, [ref("c")])
@@ -237,6 +239,7 @@ def _ms(registry: Registry) -> int:
 def test_a_lost_sweep_is_swept_again(registry: Registry) -> None:
     """Its refs do not turn into runs of their own, and its late result changes nothing."""
     registry.settled(*(record(n, every_ms=300) for n in "ab"), sweepable=True)
+    until(lambda: registry.state.depths()[2].due == 2, message="all are due")
     lost = until(lambda: registry.state.claim(SHARD, lease_seconds=0.02).sweeps, message="due by interval")[0]
     again = until(lambda: registry.state.claim(SHARD).sweeps, message="the lost sweep is claimed again")[0]
     assert sorted(again.refs) == sorted(lost.refs)
