@@ -57,6 +57,9 @@ class Settings:
     default_kubeconfig_service_account: str = ""
     """`FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT`: fills an absent `serviceAccountName` of ConfigMaps that
     `spec.kubeConfig.configMapRef` names."""
+    strict_substitution: bool = True
+    """`FLEETBEAT_STRICT_SUBSTITUTION=false`: an undefined variable of postBuild is empty instead of a failure, as with
+    Flux before 2.9 or without its gate `StrictPostBuildSubstitutions`."""
     prune_brake: str = ""
     """`FLEETBEAT_PRUNE_BRAKE`: from where on deletions need a confirmation; `off`, or limits as `all=5,most=50`."""
     log_level: str = "INFO"
@@ -83,6 +86,7 @@ class Settings:
             no_cross_namespace_refs=_flag(env, "FLEETBEAT_NO_CROSS_NAMESPACE_REFS"),
             default_service_account=env.get("FLEETBEAT_DEFAULT_SERVICE_ACCOUNT", ""),
             default_kubeconfig_service_account=env.get("FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT", ""),
+            strict_substitution=_flag(env, "FLEETBEAT_STRICT_SUBSTITUTION", default.strict_substitution),
             prune_brake=env.get("FLEETBEAT_PRUNE_BRAKE", ""),
             log_level=env.get("FLEETBEAT_LOG_LEVEL", default.log_level).upper(),
         )
@@ -101,8 +105,8 @@ def _words(env: Mapping[str, str], name: str, default: tuple[str, ...]) -> tuple
     return tuple(word.strip() for word in env.get(name, "").split(",") if word.strip()) or default
 
 
-def _flag(env: Mapping[str, str], name: str) -> bool:
+def _flag(env: Mapping[str, str], name: str, default: bool = False) -> bool:
     text = env.get(name, "").lower()
     if text not in ("", "true", "false", "1", "0"):
         raise InvalidSpec(f"{name}={text!r} is neither true nor false")
-    return text in ("true", "1")
+    return text in ("true", "1") if text else default

@@ -136,6 +136,7 @@ def build(work: KustomizationWork) -> Outcome | None:
             work.obj["spec"],
             work.variables,
             cache=work.ctx.renders,
+            strict=work.ctx.settings.strict_substitution,
             timeout=work.timeout,
         )
     except ArtifactFailed as error:
