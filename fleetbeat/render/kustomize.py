@@ -68,13 +68,15 @@ def render(
     *,
     cache: RenderCache | None = None,
     strict: bool = True,
+    sealed: bool = False,
     timeout: float = 60.0,
 ) -> Rendered:
     """The objects of a Kustomization `spec` (JSON form, camelCase) from the artifact with this digest.
 
     `variables` are those of postBuild, merged (see `substitute.merge`); with none, nothing is substituted unless
-    `spec.postBuild.substituteStrategy` is Always. `strict` makes an undefined variable an error. `timeout` is in
-    seconds. Raises ArtifactFailed, ArchiveInvalid and BuildFailed.
+    `spec.postBuild.substituteStrategy` is Always. `strict` makes an undefined variable an error, `sealed` lets
+    encrypted objects pass, for whoever only shows them. `timeout` is in seconds. Raises ArtifactFailed, ArchiveInvalid
+    and BuildFailed.
     """
 
     def files() -> list[str]:
@@ -87,7 +89,7 @@ def render(
         scope = Scope(variables or {}, strict, lambda texts: engine.parse(texts, timeout=timeout), files)
         objects = substitute_all(objects, build.texts, scope)
     for obj in objects:
-        checks.check(obj)
+        checks.check(obj, sealed=sealed)
     _add_common_metadata(objects, spec.get("commonMetadata") or {})
     content = orjson.dumps(objects, option=orjson.OPT_SORT_KEYS)
     return Rendered(objects, "sha256:" + hashlib.sha256(content).hexdigest(), cached)

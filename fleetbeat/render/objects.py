@@ -32,8 +32,8 @@ def wants_substitution(obj: Mapping[str, Any]) -> bool:
     return not any((metadata.get(field) or {}).get(SUBSTITUTE) == "disabled" for field in ("labels", "annotations"))
 
 
-def check(obj: Mapping[str, Any]) -> None:
-    """Raises BuildFailed on an object that no API server could take, or that is still encrypted."""
+def check(obj: Mapping[str, Any], *, sealed: bool = False) -> None:
+    """Raises BuildFailed on an object that no API server could take, or, unless `sealed`, that is still encrypted."""
     metadata = obj.get("metadata")
     if not isinstance(metadata, dict):
         raise BuildFailed(f"{describe(obj)}: metadata is missing")
@@ -44,7 +44,7 @@ def check(obj: Mapping[str, Any]) -> None:
         _check_text(obj, "metadata.namespace", metadata["namespace"], required=False)
     for field in ("labels", "annotations"):
         _check_marks(obj, field, metadata.get(field))
-    if _is_sealed(obj):
+    if not sealed and _is_sealed(obj):
         raise BuildFailed(f"{describe(obj)} is encrypted with SOPS, and decryption is not supported yet")
 
 
