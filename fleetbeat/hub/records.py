@@ -85,7 +85,7 @@ def targets_of(ref: Ref, spec: Object) -> Iterator[str]:
     if source.get("kind") and source.get("name"):
         yield f"{source['kind']}/{source.get('namespace') or ref.namespace}/{source['name']}"
     for entry in _mappings(spec.get("dependsOn")):
-        yield f"{ref.kind}/{entry.get('namespace') or ref.namespace}/{entry.get('name')}"
+        yield f"{entry.get('kind') or ref.kind}/{entry.get('namespace') or ref.namespace}/{entry.get('name')}"
     for entry in _mappings(spec.get("include")):
         yield f"GitRepository/{ref.namespace}/{_mapping(entry.get('repository')).get('name')}"
     for entry in _mappings(spec.get("sources")):

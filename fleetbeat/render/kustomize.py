@@ -42,6 +42,8 @@ class Rendered:
     digest: str
     cached: bool = False
     """True when nothing had to be built."""
+    key: str = ""
+    """Names the build among those of its question, for `unmoved`; "" without a cache."""
 
 
 class _Build(msgspec.Struct, frozen=True):
@@ -82,7 +84,7 @@ def render(
     def files() -> list[str]:
         return engine.files(artifact_file, digest, _path(spec), _parts(spec), timeout=timeout)
 
-    body, cached = _build(engine, artifact_file, digest, spec, cache, timeout)
+    body, cached, key = _build(engine, artifact_file, digest, spec, cache, timeout)
     build = _build_decoder.decode(body)
     objects = build.objects
     if variables or (spec.get("postBuild") or {}).get("substituteStrategy") == "Always":
@@ -92,30 +94,12 @@ def render(
         checks.check(obj, sealed=sealed)
     _add_common_metadata(objects, spec.get("commonMetadata") or {})
     content = orjson.dumps(objects, option=orjson.OPT_SORT_KEYS)
-    return Rendered(objects, "sha256:" + hashlib.sha256(content).hexdigest(), cached)
+    return Rendered(objects, "sha256:" + hashlib.sha256(content).hexdigest(), cached, key)
 
 
-def _build(
-    engine: Engine, artifact_file: Path, digest: str, spec: Mapping[str, Any], cache: RenderCache | None, timeout: float
-) -> tuple[bytes, bool]:
-    """The JSON of a `_Build`, and whether it came from the cache."""
-    path, parts = _path(spec), _parts(spec)
-    if cache is None:
-        built = engine.build(artifact_file, digest, path, parts, timeout=timeout)
-        return msgspec.json.encode(_RawBuild(built.objects, built.texts)), False
-    name = question(engine=engine.version, path=path, parts=parts)
-    entries = cache.entries(name)
-    hit = next((entry for entry in entries if entry.artifact == digest), None)
-    if hit is None:
-        known = [entry.closure for entry in entries]
-        built = engine.build(artifact_file, digest, path, parts, known=known, timeout=timeout)
-        if built.known is None:
-            body = msgspec.json.encode(_RawBuild(built.objects, built.texts))
-            cache.put(name, built.closure, digest, body)
-            return body, False
-        hit = entries[built.known]
-    cache.touch(hit, digest)
-    return hit.body, True
+def question_of(engine: Engine, spec: Mapping[str, Any]) -> str:
+    """The name under which the cache keeps the builds of a spec."""
+    return question(engine=engine.version, path=_path(spec), parts=_parts(spec))
 
 
 def _path(spec: Mapping[str, Any]) -> str:
@@ -124,6 +108,28 @@ def _path(spec: Mapping[str, Any]) -> str:
 
 def _parts(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {name: spec[name] for name in PARTS if spec.get(name)}
+
+
+def _build(
+    engine: Engine, artifact_file: Path, digest: str, spec: Mapping[str, Any], cache: RenderCache | None, timeout: float
+) -> tuple[bytes, bool, str]:
+    """The JSON of a `_Build`, whether it came from the cache, and its key there."""
+    path, parts = _path(spec), _parts(spec)
+    if cache is None:
+        built = engine.build(artifact_file, digest, path, parts, timeout=timeout)
+        return msgspec.json.encode(_RawBuild(built.objects, built.texts)), False, ""
+    name = question_of(engine, spec)
+    entries = cache.entries(name)
+    hit = next((entry for entry in entries if entry.artifact == digest), None)
+    if hit is None:
+        known = [entry.closure for entry in entries]
+        built = engine.build(artifact_file, digest, path, parts, known=known, timeout=timeout)
+        if built.known is None:
+            body = msgspec.json.encode(_RawBuild(built.objects, built.texts))
+            return body, False, cache.put(name, built.closure, digest, body)
+        hit = entries[built.known]
+    cache.touch(hit, digest)
+    return hit.body, True, hit.key
 
 
 def _add_common_metadata(objects: list[dict[str, Any]], common: Mapping[str, Any]) -> None:

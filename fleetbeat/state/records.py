@@ -35,12 +35,18 @@ class Sweep(NamedTuple):
     """Why they were poked; empty when their intervals alone made them due."""
 
 
+CALM = "$calm"
+"""Key of a status that nobody waits for: the hub is told of others first. Keys with `$` are none of the resource's."""
+
+
 class Answer(NamedTuple):
-    """What a sweep writes for a requested ref that needs no run."""
+    """What a sweep writes for a ref that needs no run."""
 
     status: bytes
     """JSON, as a run that changes nothing would leave it."""
     events: tuple[bytes, ...] = ()
+    wakes: tuple[str, ...] = ()
+    """Refs that wait for this one."""
 
 
 class Claimed(NamedTuple):

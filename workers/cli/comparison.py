@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fleetbeat.api.refs import ObjectId, split_api_version
 from fleetbeat.kube import drift, marks, order
 from fleetbeat.kube.client import APPLY
-from fleetbeat.kube.desired import prepare, redact
+from fleetbeat.kube.desired import Desired, prepare
 from fleetbeat.kube.errors import KubeError, NoMatch, NotFound
-from fleetbeat.kube.look import DRY_RUN
+from fleetbeat.kube.ignoring import Rule, around, ignored_in
+from fleetbeat.kube.look import DRY_RUN, describe
 from fleetbeat.kube.pool import run_all
 from fleetbeat.kube.target import Target
 from workers.cli.manifests import MASK, is_sealed, is_secret, masked, masked_pair, sealed_pair
@@ -38,11 +40,13 @@ class Difference:
     problem: str = ""
 
 
-def compare(target: Target, objects: Sequence[Obj], hub_id: str) -> list[Difference]:
-    """Each object in the order of apply."""
+def compare(
+    target: Target, objects: Sequence[Obj], owner: Mapping[str, str], rules: Sequence[Rule]
+) -> list[Difference]:
+    """Each object in the order of apply; `owner` are the labels of the objects' owner, `rules` those of spec.ignore."""
     wanted = [one for group in order.grouped(objects, ObjectId.of, order.stage) for one in group]
-    brought = Brought.by(wanted)
-    return run_all(lambda obj: _compare_one(target, obj, hub_id, brought), wanted)
+    asked = _Asked(target, owner, rules, Brought.by(wanted))
+    return run_all(lambda obj: _compare_one(asked, obj), wanted)
 
 
 def stale(
@@ -74,46 +78,57 @@ class Brought:
         return cls(frozenset(spaces), frozenset(kinds))
 
 
-def _compare_one(target: Target, obj: Obj, hub_id: str, brought: Brought) -> Difference:
+@dataclass(frozen=True)
+class _Asked:
+    """What all objects of one comparison share."""
+
+    target: Target
+    owner: Mapping[str, str]
+    rules: Sequence[Rule]
+    brought: Brought
+
+
+def _compare_one(asked: _Asked, obj: Obj) -> Difference:
     oid = ObjectId.of(obj)
     group, version = split_api_version(obj["apiVersion"])
     if marks.ignored(obj["metadata"]):
         return Difference(oid, "skipped")
     try:
-        resource = target.discovery.resource(group, version, oid.kind)
+        resource = asked.target.discovery.resource(group, version, oid.kind)
     except NoMatch as error:
-        if (group, oid.kind) in brought.kinds:
+        if (group, oid.kind) in asked.brought.kinds:
             return Difference(oid, "created", after=masked(obj))
         return Difference(oid, "unchanged", problem=f"{oid} dry-run failed: {error.message}")
     if resource.namespaced and not oid.namespace:
         missing = "namespace not specified: set metadata.namespace or spec.targetNamespace"
         return Difference(oid, "unchanged", problem=f"{oid} {missing}")
+    desired = prepare(_with_placeholders(obj), resource, asked.owner, ignored_in(obj, asked.rules))
     try:
-        live = target.writer.get(resource.path(oid.namespace, oid.name))
-    except NotFound:
-        live = None
-    labels = {marks.HUB: hub_id} if hub_id else _hub_label(live)
-    desired = prepare(_with_placeholders(obj), resource, labels)
-    if live is not None and (marks.ignored(live["metadata"]) or marks.once(desired.metadata)):
-        return Difference(oid, "skipped")
-    try:
-        answer: Obj = target.writer.send("PATCH", desired.path, DRY_RUN, desired.body, APPLY).json()
+        return _dry_run(asked, desired, obj)
     except KubeError as error:
-        if isinstance(error, NotFound) and oid.namespace in brought.namespaces:
+        if isinstance(error, NotFound) and oid.namespace in asked.brought.namespaces:
             return Difference(oid, "created", after=masked(obj))
-        message = redact(error.message, desired.body, oid.kind)
-        return Difference(oid, "unchanged", problem=f"{oid} dry-run failed: {message}")
-    return _verdict(oid, live, answer, obj)
+        return Difference(oid, "unchanged", problem=describe(desired, error))
 
 
-def _verdict(oid: ObjectId, live: Obj | None, answer: Obj, obj: Obj) -> Difference:
-    if live is None:
-        return Difference(oid, "created", after=masked(_plain(answer)))
+def _dry_run(asked: _Asked, desired: Desired, obj: Obj) -> Difference:
+    writer = asked.target.writer
+    try:
+        live = writer.get(desired.path)
+    except NotFound:
+        answer: Obj = writer.send("PATCH", desired.path, DRY_RUN, desired.body, APPLY).json()
+        return Difference(desired.id, "created", after=masked(_plain(answer)))
+    if marks.ignored(live["metadata"]) or marks.once(desired.metadata):
+        return Difference(desired.id, "skipped")
+    near = around(desired.body, live, desired.ignored, asked.owner) if desired.ignored else None
+    body = near.body if near is not None else desired.body
+    answer = writer.send("PATCH", desired.path, DRY_RUN, body, APPLY).json()
     before, after = (sealed_pair if is_sealed(obj) else masked_pair)(_plain(live), _plain(answer))
+    innocent = partial(near.covers, wanted=answer) if near is not None else lambda _: False
     merge = marks.merges(obj["metadata"]) or marks.merges(live["metadata"])
-    notes = tuple(note for note in drift.find(live, answer, merge=merge) if " added by " in note)
+    notes = tuple(note for note in drift.find(live, answer, merge=merge, innocent=innocent) if " added by " in note)
     action = "unchanged" if before == after and not notes else "changed"
-    return Difference(oid, action, before, after, notes)
+    return Difference(desired.id, action, before, after, notes)
 
 
 def _stale_one(target: Target, oid: ObjectId, version: str, owner: Mapping[str, str]) -> Difference | None:
@@ -136,12 +151,6 @@ def _plain(obj: Obj) -> Obj:
     """Without what the API server keeps for itself."""
     metadata = {key: value for key, value in obj["metadata"].items() if key not in _NOISE}
     return {**{key: value for key, value in obj.items() if key != "status"}, "metadata": metadata}
-
-
-def _hub_label(live: Obj | None) -> dict[str, str]:
-    """Who may not ask the hub for its name takes it from the object."""
-    label = ((live or {}).get("metadata", {}).get("labels") or {}).get(marks.HUB)
-    return {marks.HUB: label} if label else {}
 
 
 def _with_placeholders(obj: Obj) -> Obj:

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 
 from fleetbeat.api.refs import ObjectId
 from fleetbeat.errors import CommandFailed
-from fleetbeat.hub.identity import hub_id
-from fleetbeat.kube.errors import Forbidden
-from fleetbeat.kube.marks import NAME, NAMESPACE
+from fleetbeat.kube.ignoring import compile_rules
+from fleetbeat.kube.marks import owner_labels
 from fleetbeat.reconcile.targets import Targets
 from workers.cli import comparison, localbuild
 from workers.cli.comparison import Difference
@@ -60,21 +59,13 @@ def diff(options: Options, access: Access) -> bool:
 
 def _differences(built: Local, hub: Hub) -> list[Difference]:
     """Of the objects in the order of apply, then of what would be pruned."""
-    ref, where = built.ref, reach(built.obj)
-    target = Targets(hub.client).reach(where)
-    found = comparison.compare(target, built.objects, _hub_id(hub))
-    if built.obj["spec"].get("prune") and not any(one.problem for one in found):
-        owner = {NAME: ref.name, NAMESPACE: ref.namespace}
+    target = Targets(hub.client).reach(reach(built.obj))
+    owner = owner_labels(built.ref)
+    found = comparison.compare(target, built.objects, owner, compile_rules(built.spec.ignore or ()))
+    if built.spec.prune and not any(one.problem for one in found):
         wanted = {ObjectId.of(obj) for obj in built.objects}
         found += comparison.stale(target, inventory(built.obj), wanted, owner)
     return found
-
-
-def _hub_id(hub: Hub) -> str:
-    try:
-        return hub_id(hub.client)
-    except Forbidden:
-        return ""
 
 
 def _printed(difference: Difference, out: Terminal) -> Iterator[str]:

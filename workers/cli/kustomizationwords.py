@@ -1,4 +1,4 @@
-"""The words of `fleetbeat build|diff kustomization`. Options have the names that flux gives them."""
+"""The words of `fleetbeat confirm` and `fleetbeat trace`."""
 
 from __future__ import annotations
 
@@ -7,89 +7,53 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workers.cli.options import DEFAULT_NAMESPACE, Context, Kubeconfig, Namespace, Timeout, listed, seconds
+from workers.cli.formats import asked
+from workers.cli.options import DEFAULT_NAMESPACE, Context, Kubeconfig, Namespace, Output, Timeout, Wait, seconds
 
 if TYPE_CHECKING:
     from workers.cli.connect import Access
-    from workers.cli.localbuild import Options
 
-Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
-FromPath = Annotated[Path, typer.Option("--path", help="Local directory that stands for spec.path.")]
-File = Annotated[
-    Path | None,
-    typer.Option("--kustomization-file", help="File with the Kustomization.", show_default="the cluster's"),
-]
-Ignore = Annotated[list[str], typer.Option("--ignore-paths", help="Patterns of files to leave out; may be repeated.")]
-Strict = Annotated[
-    bool | None,
-    typer.Option("--strict-substitute/--no-strict-substitute", help="Undefined variables fail.", show_default=False),
-]
+Words = Annotated[list[str], typer.Argument(metavar="KIND NAME", show_default=False, hidden=True)]
 
 
-def register(groups: dict[str, typer.Typer]) -> None:
-    """Add the member `kustomization`, also called `ks`, to the groups of the verbs `build` and `diff`."""
-    for verb, command in (("build", build), ("diff", diff)):
-        groups[verb].command("kustomization")(command)
-        groups[verb].command("ks", hidden=True)(command)
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(confirm)
+    app.command()(trace)
 
 
-def build(
-    name: Name,
-    path: FromPath,
-    file: File = None,
+def confirm(
+    words: Words,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask no cluster; needs --kustomization-file.")] = False,
-    strict: Strict = None,
-    ignore: Ignore = [],  # noqa: B006
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    wait: Wait = True,
     timeout: Timeout = "5m",
 ) -> None:
-    """Print what a Kustomization would apply from a local directory; Secrets are masked.
+    """Let the deletions go that the prune brake holds.
 
-    For example `build kustomization apps --path ./clusters/production`.
+    Shows the list and asks, for example `confirm kustomization apps`.
     """
-    from workers.cli import kustomization
+    from workers.cli import confirm as command
 
-    options = _options(name, path, file, strict, ignore, timeout, offline=dry_run)
-    kustomization.build(options, _access(kubeconfig, context, namespace))
+    command.run(words, _access(kubeconfig, context, namespace), yes=yes, wait=wait, timeout=seconds(timeout))
 
 
-def diff(
-    name: Name,
-    path: FromPath,
-    file: File = None,
+def trace(
+    words: Words,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
-    strict: Strict = None,
-    ignore: Ignore = [],  # noqa: B006
-    timeout: Timeout = "5m",
+    output: Output = "",
 ) -> None:
-    """Print what pushing a local directory would change on the cluster.
+    """Show where an object on any cluster comes from.
 
-    Exit code 0: nothing; 1: something; 2: it cannot be told. For example `diff kustomization apps --path ./apps`.
+    Its Kustomization, the source and the revision, for example `trace deploy/web -n shop`.
     """
-    from workers.cli import kustomization
+    from workers.cli import trace as command
 
-    options = _options(name, path, file, strict, ignore, timeout)
-    if kustomization.diff(options, _access(kubeconfig, context, namespace)):
-        raise SystemExit(1)
-
-
-def _options(
-    name: str,
-    path: Path,
-    file: Path | None,
-    strict: bool | None,
-    ignore: list[str],
-    timeout: str,
-    *,
-    offline: bool = False,
-) -> Options:
-    from workers.cli.localbuild import Options
-
-    return Options(name, path, file, offline, strict, "\n".join(listed(ignore)), seconds(timeout))
+    command.run(words, _access(kubeconfig, context, namespace), output=asked(output, "json", "yaml"))
 
 
 def _access(kubeconfig: Path | None, context: str | None, namespace: str) -> Access:

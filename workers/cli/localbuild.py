@@ -14,10 +14,11 @@ from typing import Any
 
 from fleetbeat.api.decode import decode_spec
 from fleetbeat.api.kinds import KINDS
+from fleetbeat.api.kustomize import KustomizationSpec
 from fleetbeat.api.refs import Ref
 from fleetbeat.artifacts.archive import write_archive
 from fleetbeat.errors import CommandFailed
-from fleetbeat.kube.marks import NAME, NAMESPACE
+from fleetbeat.kube.marks import owner_labels
 from fleetbeat.reconcile import variables
 from fleetbeat.reconcile.targets import HubReader
 from fleetbeat.render.engine import Engine
@@ -57,6 +58,7 @@ class Local:
     """A Kustomization and what its directory renders to."""
 
     obj: Obj
+    spec: KustomizationSpec
     objects: list[Obj]
 
     @property
@@ -71,7 +73,7 @@ def build(options: Options, access: Access, hub: Hub | None, progress: Progress)
     if not path.is_dir():
         raise CommandFailed(f"--path {options.path} is not a directory")
     obj = _kustomization(options, access, hub)
-    decode_spec(KIND, obj)
+    spec: KustomizationSpec = decode_spec(KIND, obj)
     root, inside = _root(path, str(obj["spec"].get("path") or "./"))
     progress.update(f"archiving {root}")
     with tempfile.TemporaryDirectory(prefix="fleetbeat-") as folder, Engine() as engine:
@@ -89,7 +91,7 @@ def build(options: Options, access: Access, hub: Hub | None, progress: Progress)
             sealed=True,
             timeout=options.timeout,
         ).objects
-    return Local(obj, [_owned(one, obj) for one in objects])
+    return Local(obj, spec, [_owned(one, obj) for one in objects])
 
 
 def _kustomization(options: Options, access: Access, hub: Hub | None) -> Obj:
@@ -168,5 +170,5 @@ def _strict(options: Options, obj: Obj) -> bool:
 
 def _owned(rendered: Obj, owner: Obj) -> Obj:
     metadata: Mapping[str, Any] = rendered["metadata"]
-    labels = {NAME: owner["metadata"]["name"], NAMESPACE: owner["metadata"]["namespace"]}
-    return {**rendered, "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), **labels}}}
+    labels = {**(metadata.get("labels") or {}), **owner_labels(Ref.of(owner))}
+    return {**rendered, "metadata": {**metadata, "labels": labels}}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetbeat.errors import CommandFailed, FleetbeatError
-from workers.cli import artifactwords, createwords, kustomizationwords
+from workers.cli import artifactwords, buildwords, createwords, kustomizationwords
 from workers.cli.formats import asked
 from workers.cli.options import (
     DEFAULT_NAMESPACE,
@@ -50,7 +50,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(createwords.app, name="create")
-kustomizationwords.register(artifactwords.register(app))
+buildwords.register(artifactwords.register(app))
+kustomizationwords.register(app)
 
 
 def main() -> None:

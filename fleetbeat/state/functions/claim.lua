@@ -1,10 +1,11 @@
--- fb_claim shard limit lane_cap cluster_cap lease_ms sweep_size queue
---   → {wait_ms, {ref, fence, why, urgent, …}, {cluster, fence, why, ref, …}, …}
+-- fb_claims {shard limit lane_cap cluster_cap lease_ms sweep_size queue}…
+--   → {{wait_ms, {ref, fence, why, urgent, …}, {cluster, fence, why, ref, …}, …}, …}, one for each shard
 --
 -- Reaps expired leases, then hands out due refs, cluster by cluster in the order of their first due ref, at most `limit` messages
 -- and never more than the caps leave. Refs without a reason that may be swept share one message per cluster; so do, apart
--- from those, consumers that were only requested. While such a sweep lives, further requests of its cluster are put off, so
--- that they gather; see schedule.lua for why that delays none by more than a second.
+-- from those, consumers that were only requested, and where there are many of them, those of one new artifact. While a sweep
+-- of requests lives, further requests of its cluster are put off, so that they gather; see schedule.lua for why that delays
+-- none by more than a second.
 --
 -- {S}:due:<cluster> {S}:front {S}:held {S}:run {S}:lease {S}:inflight {S}:sweeps {S}:asking {S}:asked:<cluster>   see schedule.lua
 -- {S}:why {S}:meta   read; the reasons of what is handed out go along with it
@@ -15,6 +16,7 @@ local REAP = 1000
 local PAGE = 500
 local MIN_PAGE = 32
 local SWEEP_LEASES = 4
+local GATHERED = 8  -- from this many due consumers of one new artifact on, one look at all of them comes first
 local PUT_OFF = 1000  -- ms that a request waits at most for the sweep that is under way
 local IDLE_WAIT = 60000
 
@@ -76,7 +78,7 @@ local function take_swept(batch, out, room, cluster, ref, meta, why)
     sweep = {cluster, int(batch.fence), why}
     room.sweeps[why] = sweep
     table.insert(batch.sweeps, sweep)
-    if why ~= '' then room.asks = room.asks + 1 end
+    if why == REQUESTED then room.asks = room.asks + 1 end
   end
   table.insert(sweep, ref)
   local run = {fence = sweep[2], phase = 'sweep', nonce = '', uid = meta.uid, cluster = cluster, why = why}
@@ -94,14 +96,28 @@ local function put_off(batch, out, ref)
   table.insert(out.asked, ref)
 end
 
+-- Whether a ref's reason lets it share a look with others.
+local function gathers(shard, why, crowds)
+  return not why or applies(shard) and (why == REQUESTED or (crowds[why] or 0) >= GATHERED)
+end
+
+-- How many of a page each new artifact woke.
+local function crowds_of(whys)
+  local crowds = {}
+  for _, why in ipairs(whys) do
+    if why and is_artifact(why) then crowds[why] = (crowds[why] or 0) + 1 end
+  end
+  return crowds
+end
+
 -- Take one due ref; false when there is no room for it.
 local function take(batch, out, room, cluster, ref, score, meta, why)
   if not runnable(meta) then
     table.insert(out.gone, ref)
     return true
   end
-  if meta.sweepable and not meta.deleting and (not why or why == REQUESTED and applies(batch.shard)) then
-    if why and score < 0 and room.asking then
+  if meta.sweepable and not meta.deleting and gathers(batch.shard, why, out.crowds) then
+    if why == REQUESTED and score < 0 and room.asking then
       put_off(batch, out, ref)
       return true
     end
@@ -134,7 +150,7 @@ local function take_page(batch, room, cluster)
   for i = 1, #page, 2 do table.insert(refs, page[i]) end
   local metas = redis.call('HMGET', key(shard, 'meta'), unpack(refs))
   local whys = redis.call('HMGET', key(shard, 'why'), unpack(refs))
-  local out = {gone = {}, run = {}, lease = {}, why = {}, later = {}, asked = {}}
+  local out = {gone = {}, run = {}, lease = {}, why = {}, later = {}, asked = {}, crowds = crowds_of(whys)}
   local all = true
   for i, ref in ipairs(refs) do
     if not take(batch, out, room, cluster, ref, tonumber(page[2 * i]), read_meta(metas[i]), whys[i] or nil) then
@@ -203,10 +219,20 @@ local function wait(batch)
   return math.max(0, soonest - batch.now)
 end
 
-verb('claim', function(args)
+local function claim(args)
   reap(args[1], now_ms())
   local batch = new_batch(args)
   take_clusters(batch)
   write_fences(batch)
   return {wait(batch), batch.runs, unpack(batch.sweeps)}
+end
+
+local CLAIM_ARGUMENTS = 7
+
+verb('claims', function(args)
+  local replies = {}
+  for i = 1, #args, CLAIM_ARGUMENTS do
+    table.insert(replies, claim({unpack(args, i, i + CLAIM_ARGUMENTS - 1)}))
+  end
+  return replies
 end)

@@ -16,6 +16,9 @@
 local URGENT = 1e13
 local REQUESTED = 'requested'  -- the whole reason of a ref that was only asked to run by its annotation
 
+-- Whether the whole reason is one source's new artifact.
+local function is_artifact(why) return why:find('^artifact [^%s,:]+$') ~= nil end
+
 local function refresh_front(shard, cluster)
   if redis.call('SISMEMBER', key(shard, 'held'), cluster) == 1 then return end
   local first = redis.call('ZRANGE', key(shard, 'due:' .. cluster), 0, 0, 'WITHSCORES')
@@ -69,7 +72,7 @@ local function release(shard, ref, run)
   if run.phase == 'sweep' then
     if redis.call('HINCRBY', key(shard, 'sweeps'), run.fence, -1) > 0 then return end
     redis.call('HDEL', key(shard, 'sweeps'), run.fence)
-    if run.why ~= '' then end_asking(shard, run.cluster) end
+    if run.why == REQUESTED then end_asking(shard, run.cluster) end
   end
   local inflight, held = key(shard, 'inflight'), key(shard, 'held')
   for _, field in ipairs({run.cluster, '*'}) do

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from fleetbeat.api.refs import Ref
-from fleetbeat.hub.identity import hub_id
 from fleetbeat.kube.apply import ApplyOptions, apply_set
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
+from fleetbeat.kube.identity import hub_id
 from fleetbeat.kube.ledger import Ledger
 from fleetbeat.kube.target import Target
 from tests.cluster.cli.conftest import KUSTOMIZATIONS, Command, Objects
@@ -223,3 +223,17 @@ def test_a_file_stands_for_a_kustomization_that_is_not_there(tree: Tree, tmp_pat
     missing = tree.command(*words)
     assert missing.code == 2
     assert "there is no Kustomization/" in missing.err
+
+
+def test_ignored_fields_and_hidden_objects_are_no_difference(tree: Tree) -> None:
+    """spec.ignore and the annotations that keep an apply away count as in a run."""
+    tree.apply()
+    rules = [{"paths": ["/data/region"], "target": {"kind": "ConfigMap"}}]
+    path = f"{KUSTOMIZATIONS.format(tree.objects.namespace)}/apps"
+    tree.objects.cluster.api("PATCH", path, {"spec": {"ignore": rules}}, "application/merge-patch+json")
+    tree.write("apps/settings.yaml", SETTINGS.replace("${region}", "us"))
+    hidden = "metadata: {name: web, annotations: {kustomize.toolkit.fluxcd.io/reconcile: disabled}}\n"
+    tree.write("base/account.yaml", f"apiVersion: v1\nkind: ServiceAccount\n{hidden}")
+    ran = tree.diff()
+    assert (ran.code, ran.out) == (0, ""), ran.err
+    assert "2 unchanged, 1 skipped" in ran.err
