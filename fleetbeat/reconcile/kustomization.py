@@ -15,6 +15,7 @@ import msgspec
 from fleetbeat.api.conditions import get_condition, is_ready
 from fleetbeat.api.refs import ObjectId, Ref
 from fleetbeat.errors import ArtifactFailed
+from fleetbeat.kube import marks
 from fleetbeat.kube.apply import ApplyFailed, ApplyOptions, apply_set
 from fleetbeat.kube.ledger import LedgerEntry
 from fleetbeat.kube.ledger import load as load_ledger
@@ -30,6 +31,7 @@ from fleetbeat.reconcile.outcome import Outcome
 from fleetbeat.reconcile.pruning import adopted, prune_stale, tell_brake
 from fleetbeat.reconcile.run import Pipeline
 from fleetbeat.render.kustomize import render
+from fleetbeat.render.links import told
 
 FULL_EVERY = 3600.0
 """Seconds after which a ref gets a whole run, by dry run of every object, although nothing changed."""
@@ -140,16 +142,17 @@ def build(work: KustomizationWork) -> Outcome | None:
     """The objects that the artifact asks for."""
     assert work.file is not None  # noqa: S101 - set by fetch_artifact
     try:
-        work.rendered = render(
-            work.ctx.engine,
-            work.file,
-            work.got["digest"],
-            work.obj["spec"],
-            work.variables,
-            cache=work.ctx.renders,
-            strict=work.ctx.settings.strict_substitution,
-            timeout=work.timeout,
-        )
+        with told(work.left_out.__contains__):
+            work.rendered = render(
+                work.ctx.engine,
+                work.file,
+                work.got["digest"],
+                work.obj["spec"],
+                work.variables,
+                cache=work.ctx.renders,
+                strict=work.ctx.settings.strict_substitution,
+                timeout=work.timeout,
+            )
     except ArtifactFailed as error:
         if work.file.exists():
             raise
@@ -180,7 +183,8 @@ def apply(work: KustomizationWork) -> Outcome | None:
     work.changes = result.changes
     for change in result.changes:
         if change.drift:
-            work.event("DriftCorrected", f"{change.id}: {'; '.join(change.drift)}", metadata=work.metadata)
+            told = f"{change.id}: {'; '.join(change.drift)}; {marks.MANAGER} owns it again"
+            work.event("DriftCorrected", told, metadata=work.metadata)
     return None
 
 

@@ -31,7 +31,7 @@ class Share(NamedTuple):
 
 
 class Dispatch(Server):
-    """claim, poke, start, renew, finish, settle, answer."""
+    """claim, poke, start, renew, finish, settle, remember, answer."""
 
     def claim(
         self,
@@ -90,8 +90,8 @@ class Dispatch(Server):
         if reply is None:
             return None
         obj, status, memo, *rest = reply
-        why, uid, generation, cluster, epoch = (text(field) for field in rest)
-        return Input(obj, status, memo, why, uid, int(generation), cluster, epoch)
+        why, uid, generation, cluster, epoch, asked, now = (text(field) for field in rest)
+        return Input(obj, status, memo, why, uid, int(generation), cluster, epoch, int(asked), int(now))
 
     def renew(self, shard: str, ref: str, fence: int, seconds: float = LEASE_SECONDS) -> bool:
         """Extend a run's lease to `seconds` from now; False when the run is superseded."""
@@ -107,15 +107,15 @@ class Dispatch(Server):
         memo: bytes | None = None,
         next_ms: int | None = None,
         sweepable: bool = False,
-        announce: str = "",
+        announce: tuple[str, str] = ("", ""),
         events: Sequence[bytes] = (),
     ) -> Ended:
         """End a run, write its status and arm the next one.
 
         `status` and `memo` None leave what is stored, empty removes it; a status that differs from the stored one is
         marked for the reporter. `next_ms` counts from now, 0 is at once; None is the ref's interval. `sweepable` lets
-        the next run that is due by its interval alone become part of a sweep. `announce` is the reason for which
-        whoever refers to the ref is poked urgently, in the same step; "" pokes nobody.
+        the next run that is due by its interval alone become part of a sweep. `announce` is (target, why):
+        whoever refers to the target is poked urgently, in the same step; an empty reason pokes nobody.
         """
         ended, rest = self.call(
             "finish",
@@ -128,11 +128,11 @@ class Dispatch(Server):
             status or b"",
             int(memo is not None),
             memo or b"",
-            announce,
+            *announce,
             *events,
         )
         if rest:
-            self.poke_dependents(ref, announce, urgent=True)
+            self.poke_dependents(*announce, urgent=True)
         return cast(Ended, text(ended))
 
     def settle(self, shard: str, fence: int, unchanged: Sequence[str], poked: Mapping[str, str] | None = None) -> int:
@@ -147,6 +147,12 @@ class Dispatch(Server):
             for i in chunks
             for part in (unchanged[i : i + _CHUNK],)
         )
+
+    def remember(self, shard: str, fence: int, memos: Mapping[str, bytes]) -> None:
+        """Write memos (ref → JSON) of refs that a sweep still holds; those poked meanwhile keep theirs."""
+        rows = list(memos.items())
+        for i in range(0, len(rows), _CHUNK):
+            self.call("remember", shard, fence, *(item for row in rows[i : i + _CHUNK] for item in row))
 
     def answer(self, shard: str, fence: int, answers: Mapping[str, Answer]) -> int:
         """End a sweep for requested refs that need no run (ref → its answer); each is due again at its interval.

@@ -71,6 +71,10 @@ class Input(NamedTuple):
     generation: int
     cluster: str
     epoch: str
+    asked: int = 0
+    """When it was poked last, or else due, before it was handed out: what upstream said since then is no older news."""
+    now: int = 0
+    """When it was handed out; both in ms of the Redis server's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,8 @@ class Record:
     """Waits for its finalizer; runs even when suspended."""
     reach: bytes | None = None
     """JSON that tells how its cluster is reached, without credentials; None for the hub."""
+    group: str = ""
+    """Those of one group are swept together at equal intervals; hex digits, empty: those of its cluster."""
 
 
 class Registered(NamedTuple):

@@ -193,4 +193,5 @@ def _fields(record: Record) -> tuple[Any, ...]:
         record.status or b"",
         " ".join(record.targets),
         record.reach or b"",
+        record.group,
     )

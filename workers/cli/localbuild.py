@@ -23,6 +23,7 @@ from fleetbeat.reconcile import variables
 from fleetbeat.reconcile.targets import HubReader
 from fleetbeat.render.engine import Engine
 from fleetbeat.render.kustomize import render
+from fleetbeat.render.links import told
 from fleetbeat.render.substitute import merge
 from fleetbeat.sources import local
 from workers.cli.connect import Access
@@ -81,16 +82,17 @@ def build(options: Options, access: Access, hub: Hub | None, progress: Progress)
         with file.open("w+b") as out:
             digest = write_archive(local.entries(root, _ignored(options, obj, hub)), out).digest
         progress.update("building")
-        objects = render(
-            engine,
-            file,
-            digest,
-            {**obj["spec"], "path": inside},
-            _variables(options, obj, hub),
-            strict=_strict(options, obj),
-            sealed=True,
-            timeout=options.timeout,
-        ).objects
+        with told(lambda name: (root / name).is_symlink()):
+            objects = render(
+                engine,
+                file,
+                digest,
+                {**obj["spec"], "path": inside},
+                _variables(options, obj, hub),
+                strict=_strict(options, obj),
+                sealed=True,
+                timeout=options.timeout,
+            ).objects
     return Local(obj, spec, [_owned(one, obj) for one in objects])
 
 

@@ -113,6 +113,15 @@ def test_offline_variables_of_the_cluster_may_be_missing(source: Path) -> None:
         assert "ConfigMap/a (base/a.yaml): undefined in postBuild: ${nobody}" in strict.exception.message
 
 
+def test_a_missing_link_is_called_one(source: Path) -> None:
+    """The file is there for whoever looks, so the message says why a source does not have it."""
+    ran = build(source, "linked")
+    assert isinstance(ran.exception, BuildFailed)
+    assert (
+        "'linked/link.yaml' is not in the source; linked/link.yaml is a symbolic link, which" in ran.exception.message
+    )
+
+
 def test_dry_run_needs_a_file(source: Path) -> None:
     """It asks no cluster, so the Kustomization must come from somewhere."""
     ran = CliRunner().invoke(app, ["build", "ks", "x", "--path", str(source), "--dry-run"])
