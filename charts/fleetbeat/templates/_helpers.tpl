@@ -19,6 +19,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   value: http://{{ .Release.Name }}-web.{{ .Release.Namespace }}.svc.cluster.local
 - name: FLEETBEAT_NO_CROSS_NAMESPACE_REFS
   value: {{ .Values.noCrossNamespaceRefs | quote }}
+- name: FLEETBEAT_STRICT_SUBSTITUTION
+  value: {{ .Values.strictSubstitution | quote }}
 - name: FLEETBEAT_DEFAULT_SERVICE_ACCOUNT
   value: {{ .Values.defaultServiceAccount | quote }}
 - name: FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT
