@@ -57,6 +57,9 @@ class Settings:
     default_kubeconfig_service_account: str = ""
     """`FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT`: fills an absent `serviceAccountName` of ConfigMaps that
     `spec.kubeConfig.configMapRef` names."""
+    sops_age_secret: str = ""
+    """`FLEETBEAT_SOPS_AGE_SECRET`: `namespace/name` of the Secret whose age keys decrypt for every `spec.decryption`
+    without a secretRef."""
     prune_brake: str = ""
     """`FLEETBEAT_PRUNE_BRAKE`: from where on deletions need a confirmation; `off`, or limits as `all=5,most=50`."""
     log_level: str = "INFO"
@@ -83,6 +86,7 @@ class Settings:
             no_cross_namespace_refs=_flag(env, "FLEETBEAT_NO_CROSS_NAMESPACE_REFS"),
             default_service_account=env.get("FLEETBEAT_DEFAULT_SERVICE_ACCOUNT", ""),
             default_kubeconfig_service_account=env.get("FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT", ""),
+            sops_age_secret=_reference(env, "FLEETBEAT_SOPS_AGE_SECRET"),
             prune_brake=env.get("FLEETBEAT_PRUNE_BRAKE", ""),
             log_level=env.get("FLEETBEAT_LOG_LEVEL", default.log_level).upper(),
         )
@@ -99,6 +103,13 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
 
 def _words(env: Mapping[str, str], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word.strip() for word in env.get(name, "").split(",") if word.strip()) or default
+
+
+def _reference(env: Mapping[str, str], name: str) -> str:
+    text = env.get(name, "")
+    if text and not all(text.partition("/")[::2]):
+        raise InvalidSpec(f"{name}={text!r} is not of the form namespace/name")
+    return text
 
 
 def _flag(env: Mapping[str, str], name: str) -> bool:

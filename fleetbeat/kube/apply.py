@@ -129,7 +129,8 @@ def _resolve(run: _Run, stage: Sequence[Mapping[str, Any]]) -> list[Desired]:
         if resource.namespaced and not oid.namespace:
             refusals.append(f"{oid} namespace not specified: set metadata.namespace or spec.targetNamespace")
             continue
-        wanted.append(prepare(obj, resource, run.labels))
+        secretive = oid in run.options.secretive
+        wanted.append(prepare(obj, resource, run.labels, run.options.digest_key, secretive=secretive))
     if refusals:
         raise run.fail(refusals)
     return wanted

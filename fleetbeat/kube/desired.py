@@ -22,6 +22,8 @@ Object = dict[str, Any]
 
 _SERVER_SET = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink")
 _SHORT = 3
+_OPEN = frozenset({"apiVersion", "kind", "metadata", "type", "immutable"})
+"""What may be quoted even of a Secret."""
 _CRD = "CustomResourceDefinition"
 
 
@@ -35,6 +37,8 @@ class Desired:
     """JSON."""
     digest: str
     metadata: Mapping[str, Any]
+    secretive: bool = False
+    """No message may quote from it, as from a Secret."""
 
     @property
     def path(self) -> str:
@@ -42,7 +46,14 @@ class Desired:
         return self.resource.path(self.id.namespace, self.id.name)
 
 
-def prepare(rendered: Mapping[str, Any], resource: Resource, labels: Mapping[str, str]) -> Desired:
+def prepare(
+    rendered: Mapping[str, Any],
+    resource: Resource,
+    labels: Mapping[str, str],
+    digest_key: bytes = b"",
+    *,
+    secretive: bool = False,
+) -> Desired:
     """The canonical form of a rendered object, with `labels` added. The input is not changed."""
     obj = dict(rendered)
     metadata = {key: value for key, value in rendered["metadata"].items() if key not in _SERVER_SET}
@@ -58,8 +69,8 @@ def prepare(rendered: Mapping[str, Any], resource: Resource, labels: Mapping[str
     if obj["kind"] == _CRD:
         _drop_placeholder_ca(obj)
     body = orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)
-    digest = hashlib.blake2b(body, digest_size=16).hexdigest()
-    return Desired(ObjectId.of(obj), resource, body, digest, metadata)
+    digest = hashlib.blake2b(body, digest_size=16, key=digest_key).hexdigest()
+    return Desired(ObjectId.of(obj), resource, body, digest, metadata, secretive or obj["kind"] == "Secret")
 
 
 def _drop_last_applied(metadata: Object) -> None:
@@ -91,12 +102,12 @@ def _drop_placeholder_ca(crd: Object) -> None:
     crd["spec"] = {**crd["spec"], "conversion": {**conversion, "webhook": webhook}}
 
 
-def redact(message: str, body: bytes, kind: str) -> str:
+def redact(message: str, desired: Desired) -> str:
     """`message` without any value of a Secret: API servers quote what they cannot decode."""
-    if kind != "Secret":
+    if not desired.secretive:
         return message
-    secret = orjson.loads(body)
-    quoted = {value for part in ("data", "stringData") for value in _scalars(secret.get(part))}
+    obj = orjson.loads(desired.body)
+    quoted = {value for part in obj.keys() - _OPEN for value in _scalars(obj[part])}
     plain = {text for value in quoted for text in _decoded(value)}
     for text in sorted(quoted | plain, key=len, reverse=True):
         # A short value is masked as a word only, lest the rest of the sentence goes with it.
@@ -117,7 +128,7 @@ def _scalars(value: Any) -> Iterator[str]:
 
 def _decoded(text: str) -> Iterator[str]:
     try:
-        plain = base64.b64decode(text, validate=True).decode()
+        plain = base64.b64decode("".join(text.split()), validate=True).decode()
     except ValueError:
         return
     if plain:

@@ -213,5 +213,5 @@ def _invalid_as_new(target: Target, desired: Desired) -> str:
 def describe(desired: Desired, error: KubeError, doing: str = "dry-run") -> str:
     """`Deployment/apps/web dry-run failed (Invalid): …`."""
     reason = f" ({error.status_reason})" if error.status_reason else ""
-    message = redact(error.message, desired.body, desired.id.kind)
+    message = redact(error.message, desired)
     return f"{desired.id} {doing} failed{reason}: {message}"

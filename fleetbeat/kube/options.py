@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from fleetbeat.api.refs import Ref
+from fleetbeat.api.refs import ObjectId, Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,5 +20,9 @@ class ApplyOptions:
     """Called before every write; raises (LostLease) when this run may not write any more."""
     full: bool = False
     """Compare every object by dry run, also those whose fingerprint is unchanged."""
+    digest_key: bytes = field(default=b"", repr=False)
+    """Keeps values from being guessed by the digests in the ledger."""
+    secretive: frozenset[ObjectId] = frozenset()
+    """Objects from which no message may quote, whatever their kind."""
     overridden: tuple[str, ...] = ()
     """Field managers whose fields are taken over besides kubectl's."""

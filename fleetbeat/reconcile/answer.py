@@ -64,6 +64,8 @@ class Requests:
             return "its source is in another namespace"
         if (work.obj["spec"].get("postBuild") or {}).get("substituteFrom"):
             return "variables may have changed"
+        if work.spec.decryption is not None:
+            return "keys may have changed"
         if work.reach.cluster != self._cluster:
             return "it moved to another cluster"
         return ""

@@ -19,6 +19,7 @@ from fleetbeat.errors import AccessDenied, ArtifactFailed
 from fleetbeat.kube.apply import ApplyFailed, ApplyOptions, apply_set
 from fleetbeat.kube.ledger import LedgerEntry
 from fleetbeat.kube.ledger import load as load_ledger
+from fleetbeat.reconcile import decryption as decryption_keys
 from fleetbeat.reconcile import dependencies, former, variables
 from fleetbeat.reconcile.consumed import artifact_file, is_older
 from fleetbeat.reconcile.finalise import finalise
@@ -125,6 +126,15 @@ def gather_variables(work: KustomizationWork) -> Outcome | None:
     return None
 
 
+def gather_keys(work: KustomizationWork) -> Outcome | None:
+    """The keys of `spec.decryption`, read from the hub."""
+    decryption = work.spec.decryption
+    if decryption is not None:
+        common = work.ctx.settings.sops_age_secret
+        work.keys = decryption_keys.gather(work.ctx.targets.reader, work.ref.namespace, decryption, common)
+    return None
+
+
 def build(work: KustomizationWork) -> Outcome | None:
     """The objects that the artifact asks for."""
     assert work.file is not None  # noqa: S101 - set by fetch_artifact
@@ -135,8 +145,10 @@ def build(work: KustomizationWork) -> Outcome | None:
             work.got["digest"],
             work.obj["spec"],
             work.variables,
+            keys=work.keys,
             cache=work.ctx.renders,
             timeout=work.timeout,
+            digest_key=work.ctx.digest_key,
         )
     except ArtifactFailed as error:
         if work.file.exists():
@@ -200,6 +212,8 @@ def _options(work: KustomizationWork) -> ApplyOptions:
         force=bool(work.spec.force),
         guard=work.lease.check,
         full=_is_full(work),
+        digest_key=work.ctx.digest_key,
+        secretive=work.built.secretive,
     )
 
 
@@ -222,6 +236,7 @@ PIPELINE = Pipeline(
         open_ledger,
         fetch_artifact,
         gather_variables,
+        gather_keys,
         build,
         apply,
         prune_stale,

@@ -40,6 +40,7 @@ from fleetbeat.reconcile.outcome import Outcome, Status
 from fleetbeat.reconcile.run import Work
 from fleetbeat.reconcile.status import now_text
 from fleetbeat.render.kustomize import Rendered
+from fleetbeat.render.sops.keys import Keys
 
 DEFAULT_INTERVAL = 300.0
 LEAST_TIMEOUT = 30.0
@@ -73,8 +74,10 @@ class KustomizationWork(Work[KustomizationSpec]):
     known_before: bool = False
     """True when the ledger existed when the run began: only then may it prune."""
     file: Path | None = None
-    variables: dict[str, str] | None = None
-    rendered: Rendered | None = None
+    variables: dict[str, str] | None = field(default=None, repr=False)
+    keys: Keys | None = None
+    """What decrypts; None where spec.decryption is not set."""
+    rendered: Rendered | None = field(default=None, repr=False)
     result: ApplyResult | None = None
     changes: tuple[Change, ...] = ()
     kept: dict[ObjectId, LedgerEntry] = field(default_factory=dict)
@@ -197,7 +200,7 @@ def read_spec(work: KustomizationWork) -> Outcome | None:
     if spec.suspend:
         return Outcome(summary="suspended")
     unsupported = {
-        "spec.decryption": spec.decryption is not None,
+        "spec.decryption.serviceAccountName": bool(spec.decryption and spec.decryption.service_account_name),
         "spec.ignore": bool(spec.ignore),
     }
     for name, used in unsupported.items():
