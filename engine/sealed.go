@@ -200,8 +200,11 @@ func (v *View) kustomization(dir string) *types.Kustomization {
 // noteOrigin keeps an encrypted file that objects are made of: kustomize changes objects, so that only the file itself
 // can show that nobody changed it after it was encrypted.
 func (v *View) noteOrigin(local string, text []byte) {
-	format := formatFor(local, formatYAML)
-	if !v.decrypting || (format != formatYAML && format != formatJSON) || !isSealed(text, format) {
+	format := formatYAML // whatever its name: kustomize reads JSON and YAML from any file
+	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+		format = formatJSON
+	}
+	if !v.decrypting || !isSealed(text, format) {
 		return
 	}
 	if len(text) > maxSealed {
