@@ -31,6 +31,7 @@ type Sealed struct {
 	Path   string `json:"path,omitempty"`
 	Format string `json:"format"`
 	Text   []byte `json:"text"`
+	Patch  bool   `json:"patch,omitempty"` // its content may end up in any object, not only in generated Secrets
 }
 
 // marks tell an encrypted text of each format from a plain one.
@@ -114,16 +115,23 @@ func (w *sealedWalk) directory(dir string) error {
 			}
 		}
 	}
+	generated := len(w.found)
 	for _, file := range patchFiles(k) {
 		if err := w.file(dir, file, formatFor(file, formatYAML)); err != nil {
 			return err
 		}
 	}
+	for i := generated; i < len(w.found); i++ {
+		w.found[i].Patch = true
+	}
 	for _, below := range slices.Concat(k.Resources, k.Bases, k.Components) {
-		if local, err := w.view.locate(path.Join(root, dir, below)); err == nil {
-			if err := w.directory(local); err != nil {
-				return err
-			}
+		local, err := w.view.locate(path.Join(root, dir, below))
+		if err != nil {
+			w.view.escaped = "" // the build complains, where it matters
+			continue
+		}
+		if err := w.directory(local); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -34,6 +34,8 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     format: str
     """yaml, json, dotenv, ini or binary; "" is to be found out."""
     text: bytes
+    patch: bool = False
+    """Its content may end up in any object, not only in generated Secrets."""
 
 
 class UnsealTask(msgspec.Struct, frozen=True):

@@ -104,7 +104,7 @@ def render(
     objects = build.objects
     if variables or (spec.get("postBuild") or {}).get("substituteStrategy") == "Always":
         _renew_texts(engine, build, opened, timeout)
-        objects = _substitute_all(engine, build, variables or {}, strict, timeout)
+        objects = _substitute_all(engine, build, variables or {}, strict, timeout, opened)
     for obj in objects:
         checks.check(obj)
     secretive = [objects[at] for at in opened] if len(objects) == len(build.objects) else objects
@@ -119,9 +119,11 @@ def _decrypt(source: _Source, build: _Build, unsealer: Unsealer, cached: bool) -
     """The build with nothing encrypted in it, the positions of what holds plain text now, and whether it is cached."""
     if not build.sealed:
         return build, unsealer.objects(build.objects, build.origins), cached
+    anywhere = any(one.patch for one in build.sealed)
     build = source.build_plain(unsealer.files(build.sealed))
-    unsealer.objects(build.objects, build.origins)
-    return build, range(len(build.objects)), False
+    opened = set(unsealer.objects(build.objects, build.origins))
+    opened |= {at for at, obj in enumerate(build.objects) if anywhere or checks.is_secret(obj)}
+    return build, sorted(opened), False
 
 
 def _hash(content: bytes, key: bytes) -> str:
@@ -211,11 +213,20 @@ def _renew_texts(engine: Engine, build: _Build, decrypted: Sequence[int], timeou
 
 
 def _substitute_all(
-    engine: Engine, build: _Build, variables: Mapping[str, str], strict: bool, timeout: float
+    engine: Engine, build: _Build, variables: Mapping[str, str], strict: bool, timeout: float, opened: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """Substitute in the text of each object that has an expression, and read the texts again."""
+    """Substitute in the text of each object that has an expression, and read the texts again.
+
+    opened: the positions of what holds decrypted text, from which no message may quote.
+    """
     positions = [at for at in sorted(build.texts) if checks.wants_substitution(build.objects[at])]
-    texts = [_substitute_one(build.objects[at], build.texts[at], variables, strict) for at in positions]
+    texts = []
+    for at in positions:
+        try:
+            texts.append(substitute(build.texts[at], variables, strict))
+        except BuildFailed as failure:
+            why = _UNQUOTED if at in opened else failure.message
+            raise BuildFailed(f"{checks.describe(build.objects[at])}: {why}") from None
     if not texts:
         return build.objects
     try:
@@ -230,11 +241,10 @@ def _substitute_all(
     return [one for at, obj in enumerate(build.objects) for one in replaced.get(at, [obj])]
 
 
-def _substitute_one(obj: dict[str, Any], text: str, variables: Mapping[str, str], strict: bool) -> str:
-    try:
-        return substitute(text, variables, strict)
-    except BuildFailed as failure:
-        raise BuildFailed(f"{checks.describe(obj)}: {failure.message}") from None
+_UNQUOTED = (
+    "an expression in it cannot be substituted, and is not shown because the object was encrypted; write $${…} where "
+    f"the text itself is meant, or annotate the object with {checks.SUBSTITUTE}: disabled"
+)
 
 
 def _add_common_metadata(objects: list[dict[str, Any]], common: Mapping[str, Any]) -> None:

@@ -158,6 +158,20 @@ def test_a_build_that_fails_on_plain_text_does_not_quote_it(
     assert "gone.yaml" in refused(engine, pack, files, keys)
 
 
+def test_expressions_in_decrypted_text_are_not_quoted(engine: Engine, tool: SopsTool, keys: Keys, pack: Pack) -> None:
+    """A password may look like an expression; one in a plain object beside it is still named."""
+    artifact = {"s.yaml": tool.object(SECRET.replace("hunter2", "'pa${hunter2}'"))}
+    with pytest.raises(BuildFailed) as failure:
+        render(engine, *pack(artifact), {}, {"x": "y"}, keys=keys)
+    assert failure.value.message.startswith("Secret/n/s: an expression in it cannot be substituted")
+    assert "hunter2" not in failure.value.message
+    config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {k: '${unknown}'}\n"
+    files = {"c.yaml": config, "x.env": tool.encrypt("A=${hunter2}\n", "x.env")}
+    files["kustomization.yaml"] = "resources: [c.yaml]\nsecretGenerator: [{name: s, envs: [x.env]}]"
+    with pytest.raises(BuildFailed, match="unknown"):
+        render(engine, *pack(files), {}, {"x": "y"}, keys=keys)
+
+
 def test_a_forged_block_runs_into_limits(engine: Engine, tool: SopsTool, keys: Keys, pack: Pack) -> None:
     """Thousands of keys would be thousands of requests; anchors would make a small file endless."""
 
