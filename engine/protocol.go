@@ -9,15 +9,17 @@ import (
 // Request is one line on standard input.
 type Request struct {
 	ID        int64  `json:"id"`
-	Op        string `json:"op"` // "build", "parse", "texts", "describe" or "unseal"
+	Op        string `json:"op"` // "build", "hold", "parse", "texts", "describe" or "unseal"
 	TimeoutMS int64  `json:"timeout_ms"`
 
-	// Of a build.
+	// Of a build and of a hold.
 	Artifact string    `json:"artifact"` // file name of the tar.gz
 	Digest   string    `json:"digest"`   // "sha256:<hex>" of that file
-	Path     string    `json:"path"`     // directory in the artifact
-	Spec     Parts     `json:"spec"`
-	Known    []Closure `json:"known"` // closures of renders that the caller holds
+	Known    []Closure `json:"known"`    // closures of renders that the caller holds
+
+	// Of a build.
+	Path string `json:"path"` // directory in the artifact
+	Spec Parts  `json:"spec"`
 	// Decrypt tells that the caller can decrypt: a build then ends with the encrypted files that kustomize must read in
 	// plain form, until Plain, by path, holds them all.
 	Decrypt bool              `json:"decrypt"`
@@ -96,6 +98,11 @@ type DescribeResult struct {
 // UnsealResult holds the plain texts.
 type UnsealResult struct {
 	Plain [][]byte `json:"plain"`
+}
+
+// HoldResult says of each of Request.Known whether it still holds.
+type HoldResult struct {
+	Holds []bool `json:"holds"`
 }
 
 // ParseResult holds the objects of each text.

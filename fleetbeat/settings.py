@@ -60,6 +60,11 @@ class Settings:
     sops_age_secret: str = ""
     """`FLEETBEAT_SOPS_AGE_SECRET`: `namespace/name` of the Secret whose age keys decrypt for every `spec.decryption`
     without a secretRef."""
+    custom_apply_stage_kinds: tuple[str, ...] = ()
+    """`FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS`: kinds with a stage of their own in an apply, after definitions and classes
+    and before all others: `group/Kind`, or `Kind` of the core group, comma-separated."""
+    override_managers: tuple[str, ...] = ()
+    """`FLEETBEAT_OVERRIDE_MANAGERS`: how the names of field managers begin whose changes are undone like kubectl's."""
     prune_brake: str = ""
     """`FLEETBEAT_PRUNE_BRAKE`: from where on deletions need a confirmation; `off`, or limits as `all=5,most=50`."""
     log_level: str = "INFO"
@@ -87,6 +92,8 @@ class Settings:
             default_service_account=env.get("FLEETBEAT_DEFAULT_SERVICE_ACCOUNT", ""),
             default_kubeconfig_service_account=env.get("FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT", ""),
             sops_age_secret=_reference(env, "FLEETBEAT_SOPS_AGE_SECRET"),
+            custom_apply_stage_kinds=_kinds(env, "FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS"),
+            override_managers=_words(env, "FLEETBEAT_OVERRIDE_MANAGERS", ()),
             prune_brake=env.get("FLEETBEAT_PRUNE_BRAKE", ""),
             log_level=env.get("FLEETBEAT_LOG_LEVEL", default.log_level).upper(),
         )
@@ -110,6 +117,14 @@ def _reference(env: Mapping[str, str], name: str) -> str:
     if text and not all(text.partition("/")[::2]):
         raise InvalidSpec(f"{name}={text!r} is not of the form namespace/name")
     return text
+
+
+def _kinds(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    words = _words(env, name, ())
+    for word in words:
+        if not word.rpartition("/")[2] or word.count("/") > 1 or word.startswith("/"):
+            raise InvalidSpec(f"{name}: {word!r} is neither group/Kind nor Kind")
+    return words
 
 
 def _flag(env: Mapping[str, str], name: str) -> bool:

@@ -1,4 +1,7 @@
-"""Log lines of the roles: readable on a terminal, JSON (`ts level msg …`, as Flux's tools expect) elsewhere."""
+"""Log lines of the roles: readable on a terminal, elsewhere JSON with the fields by which `flux logs` selects.
+
+A line is about the resource whose Ref is among its arguments.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,11 @@ from datetime import UTC, datetime
 
 import orjson
 
+from fleetbeat.api.refs import Ref
+
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: ts, level, logger, msg, error."""
+    """One JSON object a line: ts, level, logger, msg, error, and of a resource controllerKind, name, namespace."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as JSON."""
@@ -21,9 +26,16 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "msg": record.getMessage(),
         }
+        if (ref := _about(record)) is not None:
+            line |= {"controllerKind": ref.kind, "name": ref.name, "namespace": ref.namespace}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return orjson.dumps(line).decode()
+
+
+def _about(record: logging.LogRecord) -> Ref | None:
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return next((argument for argument in arguments if isinstance(argument, Ref)), None)
 
 
 def formatter() -> logging.Formatter:

@@ -45,7 +45,9 @@ def run_up(options: UpOptions) -> None:
         console = Console()
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with Stack(directory, kubeconfig, env=env) as stack:
-            console.print(f"Flower: {stack.flower_url}   webhooks: {stack.web_url}/hook/…   Ctrl-C ends it\n")
+            console.print(
+                f"Flower: {stack.flower_url}   webhooks: {stack.web_url}/hook/…   Ctrl-C ends it\n", soft_wrap=True
+            )
             try:
                 _show(stack, console)
             except KeyboardInterrupt:

@@ -37,6 +37,8 @@ class Desired:
     """JSON."""
     digest: str
     metadata: Mapping[str, Any]
+    ignored: tuple[tuple[str, ...], ...] = ()
+    """JSON pointers, in parts, of what is left as it is once the object exists (ignoring.py)."""
     secretive: bool = False
     """No message may quote from it, as from a Secret."""
 
@@ -50,6 +52,7 @@ def prepare(
     rendered: Mapping[str, Any],
     resource: Resource,
     labels: Mapping[str, str],
+    ignored: tuple[tuple[str, ...], ...] = (),
     digest_key: bytes = b"",
     *,
     secretive: bool = False,
@@ -69,8 +72,9 @@ def prepare(
     if obj["kind"] == _CRD:
         _drop_placeholder_ca(obj)
     body = orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)
-    digest = hashlib.blake2b(body, digest_size=16, key=digest_key).hexdigest()
-    return Desired(ObjectId.of(obj), resource, body, digest, metadata, secretive or obj["kind"] == "Secret")
+    intent = body + orjson.dumps(ignored) if ignored else body  # what is no longer ignored is to be restored
+    digest = hashlib.blake2b(intent, digest_size=16, key=digest_key).hexdigest()
+    return Desired(ObjectId.of(obj), resource, body, digest, metadata, ignored, secretive or obj["kind"] == "Secret")
 
 
 def _drop_last_applied(metadata: Object) -> None:

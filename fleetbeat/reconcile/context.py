@@ -11,6 +11,7 @@ from fleetbeat.artifacts.settings import CacheSettings, StoreSettings
 from fleetbeat.artifacts.store import ArtifactStore
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
+from fleetbeat.kube.identity import hub_id
 from fleetbeat.reconcile import digestkey
 from fleetbeat.reconcile.lease import Heartbeat
 from fleetbeat.reconcile.targets import Targets
@@ -77,9 +78,8 @@ class Context:
 
     @cached_property
     def hub_id(self) -> str:
-        """Whose objects these are: the uid of the hub's kube-system namespace."""
-        uid: str = self.hub.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
-        return uid
+        """Whose objects these are."""
+        return hub_id(self.hub)
 
     @cached_property
     def digest_key(self) -> bytes:

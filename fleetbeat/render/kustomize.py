@@ -49,6 +49,8 @@ class Rendered:
     """True when nothing had to be built."""
     secretive: frozenset[ObjectId] = frozenset()
     """Those that were decrypted: no message may quote from them."""
+    key: str = ""
+    """Names the build among those of its question, for `unmoved`; "" without a cache."""
 
 
 class _Build(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -93,11 +95,14 @@ def render(
     guessed by the digest. Raises ArtifactFailed, ArchiveInvalid and BuildFailed.
     """
     source = _Source(engine, artifact_file, digest, spec, keys is not None, timeout)
-    body, cached = source.build(cache)
+    body, cached, key = source.build(cache)
     build = _build_decoder.decode(body)
     opened: Sequence[int] = ()
     if keys is not None:
-        build, opened, cached = _decrypt(source, build, Unsealer(engine, keys, timeout), cached)
+        sealed = build.sealed
+        build, opened = _decrypt(source, build, Unsealer(engine, keys, timeout))
+        if sealed:  # what the build saw with plain files is not kept
+            cached, key = False, ""
     for at, obj in enumerate(build.objects):
         if at not in opened:
             checks.check_plain(obj, decrypting=keys is not None)
@@ -110,20 +115,33 @@ def render(
     secretive = [objects[at] for at in opened] if len(objects) == len(build.objects) else objects
     _add_common_metadata(objects, spec.get("commonMetadata") or {})
     content = orjson.dumps(objects, option=orjson.OPT_SORT_KEYS)
-    return Rendered(
-        objects, f"sha256:{_hash(content, digest_key)}", cached, frozenset(ObjectId.of(obj) for obj in secretive)
-    )
+    hidden = frozenset(ObjectId.of(obj) for obj in secretive)
+    return Rendered(objects, f"sha256:{_hash(content, digest_key)}", cached, hidden, key)
 
 
-def _decrypt(source: _Source, build: _Build, unsealer: Unsealer, cached: bool) -> tuple[_Build, Sequence[int], bool]:
-    """The build with nothing encrypted in it, the positions of what holds plain text now, and whether it is cached."""
+def question_of(engine: Engine, spec: Mapping[str, Any], decrypt: bool | None = None) -> str:
+    """The name under which the cache keeps the builds of a spec; decrypt: other than `spec.decryption` says."""
+    mode = {"decrypt": True} if (spec.get("decryption") is not None if decrypt is None else decrypt) else {}
+    return question(engine=engine.version, path=_path(spec), parts=_parts(spec), **mode)
+
+
+def _path(spec: Mapping[str, Any]) -> str:
+    return spec.get("path") or "./"
+
+
+def _parts(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: spec[name] for name in PARTS if spec.get(name)}
+
+
+def _decrypt(source: _Source, build: _Build, unsealer: Unsealer) -> tuple[_Build, Sequence[int]]:
+    """The build with nothing encrypted in it, and the positions of what holds plain text now."""
     if not build.sealed:
-        return build, unsealer.objects(build.objects, build.origins), cached
+        return build, unsealer.objects(build.objects, build.origins)
     anywhere = any(one.patch for one in build.sealed)
     build = source.build_plain(unsealer.files(build.sealed))
     opened = set(unsealer.objects(build.objects, build.origins))
     opened |= {at for at, obj in enumerate(build.objects) if anywhere or checks.is_secret(obj)}
-    return build, sorted(opened), False
+    return build, sorted(opened)
 
 
 def _hash(content: bytes, key: bytes) -> str:
@@ -141,31 +159,21 @@ class _Source:
     decrypt: bool
     timeout: float
 
-    @property
-    def path(self) -> str:
-        return self.spec.get("path") or "./"
-
-    @property
-    def parts(self) -> dict[str, Any]:
-        return {name: self.spec[name] for name in PARTS if self.spec.get(name)}
-
-    def build(self, cache: RenderCache | None) -> tuple[bytes, bool]:
-        """The JSON of a `_Build` before decryption, and whether it came from the cache."""
+    def build(self, cache: RenderCache | None) -> tuple[bytes, bool, str]:
+        """The JSON of a `_Build` before decryption, whether it came from the cache, and its key there."""
         if cache is None:
-            return _body(self._ask()), False
-        mode = {"decrypt": True} if self.decrypt else {}
-        name = question(engine=self.engine.version, path=self.path, parts=self.parts, **mode)
+            return _body(self._ask()), False, ""
+        name = question_of(self.engine, self.spec, self.decrypt)
         entries = cache.entries(name)
         hit = next((entry for entry in entries if entry.artifact == self.digest), None)
         if hit is None:
             built = self._ask(known=[entry.closure for entry in entries])
             if built.known is None:
                 body = _body(built)
-                cache.put(name, built.closure, self.digest, body)
-                return body, False
+                return body, False, cache.put(name, built.closure, self.digest, body)
             hit = entries[built.known]
         cache.touch(hit, self.digest)
-        return hit.body, True
+        return hit.body, True, hit.key
 
     def build_plain(self, plain: Mapping[str, bytes]) -> _Build:
         """The build with decrypted files. It is never cached, and a failure does not quote them."""
@@ -190,8 +198,8 @@ class _Source:
         return self.engine.build(
             self.file,
             self.digest,
-            self.path,
-            self.parts,
+            _path(self.spec),
+            _parts(self.spec),
             known=known,
             decrypt=self.decrypt,
             plain=plain,

@@ -15,10 +15,11 @@ from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.refs import Ref
 from workers.cli import rows
 from workers.cli.connect import Access
+from workers.cli.facts import Facts, Reason
 from workers.cli.formats import Format, dump
 from workers.cli.hub import Hub
 from workers.cli.queues import Queues
-from workers.cli.reasons import Facts, Reason, needs_blocker, reason_of
+from workers.cli.reasons import needs_blocker, reason_of
 from workers.cli.reconcile import source_of
 from workers.cli.terminal import Terminal, Tone
 from workers.cli.words import parse_one
@@ -50,7 +51,7 @@ class Detective:
         """The reason of one object; `path` are the objects that wait for it."""
         queue, trouble = self._queues.look(ref)
         blocker = self._blocker(ref, obj, (*path, ref)) if needs_blocker(obj) else None
-        return reason_of(Facts(ref, obj, rows.is_owned(KINDS[ref.kind]), queue, trouble, blocker))
+        return reason_of(Facts(ref, obj, rows.is_ours(KINDS[ref.kind], obj), queue, trouble, blocker))
 
     def _blocker(self, ref: Ref, obj: rows.Obj, path: tuple[Ref, ...]) -> Reason | None:
         for other in waits_for(obj):
@@ -73,4 +74,4 @@ def waits_for(obj: rows.Obj) -> list[Ref]:
         return [source] if source else []
     own = obj["metadata"]["namespace"]
     depends = (obj.get("spec") or {}).get("dependsOn") or []
-    return [Ref(obj["kind"], entry.get("namespace") or own, entry["name"]) for entry in depends]
+    return [Ref(e.get("kind") or obj["kind"], e.get("namespace") or own, e["name"]) for e in depends]

@@ -55,6 +55,12 @@ def is_owned(kind: Kind) -> bool:
     return kind.name in _owned_kinds()
 
 
+def is_ours(kind: Kind, obj: Obj) -> bool:
+    """Whether Fleetbeat keeps the object: because of its kind or, an ExternalArtifact, because of what makes it."""
+    maker = (obj.get("spec") or {}).get("sourceRef") if kind.name == "ExternalArtifact" else None
+    return (maker["kind"] if maker else kind.name) in _owned_kinds()
+
+
 def is_static(kind: Kind, obj: Obj) -> bool:
     """Whether nothing is ever done for the object itself: a HelmRepository of type oci is always ready."""
     return kind.name == "HelmRepository" and (obj.get("spec") or {}).get("type") == "oci"
@@ -144,7 +150,7 @@ def _message(kind: Kind, obj: Obj) -> Cell:
         return Cell(f"being deleted: {message}" if ready.get("status") == "False" else "being deleted", Tone.DIM)
     if is_static(kind, obj):
         return Cell(STATIC)
-    if is_owned(kind):
+    if is_ours(kind, obj):
         return Cell(message) if ready else Cell(WAITING)
     return Cell(f"{message} {ELSEWHERE}") if ready else Cell(NOT_RECONCILED, Tone.DIM)
 

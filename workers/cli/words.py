@@ -77,8 +77,13 @@ def kind_of(word: str) -> Kind:
     if found:
         return found
     near = get_close_matches(low, [*known, *GROUPS], n=2)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`fleetbeat get --help` lists the kinds"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"the kinds are {', '.join(_words())}"
     raise CommandFailed(f"there is no kind {word!r}: {hint}")
+
+
+def _words() -> list[str]:
+    """The shortest word for each kind."""
+    return [min((kind.singular, *kind.short_names), key=len) for kind in (KINDS[name] for name in ORDER)]
 
 
 def parse(words: Sequence[str]) -> Selection:

@@ -13,7 +13,6 @@ import yaml
 
 from fleetbeat.api.refs import HUB, ObjectId, Ref
 from fleetbeat.hub import observer
-from fleetbeat.hub.identity import HUB_LABEL, hub_id
 from fleetbeat.hub.managed import NAME_LABEL, NAMESPACE_LABEL
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
@@ -76,7 +75,7 @@ def owned_by(client: KubeClient, namespace: str) -> MakeOwned:
 
     def make(ref: str, on: KubeClient | None = None) -> Owned:
         owner = Ref.parse(ref)
-        labels = {HUB_LABEL: hub_id(client), NAME_LABEL: owner.name, NAMESPACE_LABEL: owner.namespace}
+        labels = {NAME_LABEL: owner.name, NAMESPACE_LABEL: owner.namespace}
         return Owned(on or client, namespace, labels)
 
     return make
@@ -108,8 +107,8 @@ def test_drift_wakes_the_owner(observing: None, user: User, worker: Worker, owne
     name = f"ConfigMap/{user.namespace}/one"
     edits: list[tuple[Callable[[], None], str]] = [
         (lambda: objects.edit("one", data={"c": "2"}), "changed"),
-        (lambda: objects.edit("one", metadata={"labels": {NAME_LABEL: None}}), "changed"),
-        (lambda: objects.edit("one", metadata={"labels": {HUB_LABEL: None}}), "is gone"),
+        (lambda: objects.edit("one", metadata={"labels": {NAME_LABEL: "another"}}), "changed"),
+        (lambda: objects.edit("one", metadata={"labels": {NAME_LABEL: None}}), "is gone"),
         (lambda: objects.client.delete(objects.path("one")), "is gone"),
     ]
     for edit, what in edits:

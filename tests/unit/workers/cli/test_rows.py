@@ -89,6 +89,14 @@ def test_a_kind_that_nothing_reconciles_is_marked() -> None:
     )
 
 
+@pytest.mark.parametrize(("maker", "elsewhere"), [("ArtifactGenerator", False), ("TerraformState", True)])
+def test_an_external_artifact_is_whose_maker_is(maker: str, elsewhere: bool) -> None:
+    """What a generator of ours makes is ours, what another program makes is not."""
+    value = obj("ExternalArtifact", ready=("True", "Artifact is ready"))
+    value["spec"] = {"sourceRef": {"apiVersion": "source.extensions.fluxcd.io/v1beta1", "kind": maker, "name": "apps"}}
+    assert texts("ExternalArtifact", value)["MESSAGE"].endswith(rows.ELSEWHERE) is elsewhere
+
+
 def test_an_owned_object_not_yet_seen_is_unknown() -> None:
     """No condition yet is not a failure."""
     found = texts("Kustomization", obj("Kustomization"))

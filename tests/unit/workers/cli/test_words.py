@@ -47,6 +47,7 @@ def test_words_name_kinds_and_objects(words: str, kinds: list[str] | None, names
     ("words", "says"),
     [
         ("kustomizatoin", "did you mean kustomization"),
+        ("nonsense", "the kinds are gitrepo, .* ks, hr,"),
         ("source gti", "use one of git, oci"),
         ("all apps", "takes no names"),
         ("ks,hr apps", "write KIND/NAME"),
