@@ -14,7 +14,7 @@ import orjson
 
 from fleetbeat.api.kinds import Kind
 from fleetbeat.api.meta import REQUESTED_AT, parse_duration
-from fleetbeat.api.refs import Ref
+from fleetbeat.api.refs import Ref, status_of
 from fleetbeat.errors import InvalidSpec
 from fleetbeat.kube.reach import Reach
 from fleetbeat.state.records import Record
@@ -96,7 +96,10 @@ def targets_of(ref: Ref, spec: Object) -> Iterator[str]:
     if source.get("kind") and source.get("name"):
         yield f"{source['kind']}/{source.get('namespace') or ref.namespace}/{source['name']}"
     for entry in _mappings(spec.get("dependsOn")):
-        yield f"{entry.get('kind') or ref.kind}/{entry.get('namespace') or ref.namespace}/{entry.get('name')}"
+        dependency = Ref(entry.get("kind") or ref.kind, entry.get("namespace") or ref.namespace, entry.get("name", ""))
+        yield str(dependency)
+        if entry.get("readyExpr"):
+            yield status_of(dependency)
     for entry in _mappings(spec.get("include")):
         yield f"GitRepository/{ref.namespace}/{_mapping(entry.get('repository')).get('name')}"
     for entry in _mappings(spec.get("sources")):

@@ -119,8 +119,9 @@ def around_live(
         near = around(desired.body, there, desired.ignored, labels, options.overridden)
         try:
             return send(replace(desired, body=near.body)), near
-        except Conflict as error:
-            if attempt == _TRIES - 1 or "has been modified" not in error.message:
+        except KubeError as error:
+            error.message = redact(error.message, near.body, desired.id.kind)
+            if not _lost_race(error) or attempt == _TRIES - 1:
                 raise
     raise AssertionError("the last attempt returns or raises")
 
@@ -228,9 +229,13 @@ def _refused(target: Target, desired: Desired, error: KubeError, options: ApplyO
 
 def _cannot_change(error: KubeError) -> bool:
     """Whether the change itself is refused. A lost race is a conflict too, and passes by itself."""
-    if isinstance(error, Conflict) and "has been modified" in error.message:
+    if _lost_race(error):
         return False
     return isinstance(error, (Invalid, Conflict)) or bool(_IMMUTABLE.search(error.message))
+
+
+def _lost_race(error: KubeError) -> bool:
+    return isinstance(error, Conflict) and "has been modified" in error.message
 
 
 def _may_recreate(desired: Desired, live: Live, options: ApplyOptions) -> bool:

@@ -74,7 +74,7 @@ class Context:
     @cached_property
     def targets(self) -> Targets:
         """The clusters that this process applies to."""
-        return Targets(self.hub)
+        return Targets(self.hub, self.settings.default_kubeconfig_service_account)
 
     @cached_property
     def hub_id(self) -> str:

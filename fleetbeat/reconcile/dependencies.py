@@ -18,6 +18,7 @@ from fleetbeat.api import cel
 from fleetbeat.api.conditions import get_condition
 from fleetbeat.api.refs import Ref
 from fleetbeat.errors import DependencyCycle, DependencyNotReady, InvalidExpression
+from fleetbeat.reconcile.status import decode_status
 
 if TYPE_CHECKING:
     from fleetbeat.state import State
@@ -58,7 +59,7 @@ def reader(state: State, owned: Collection[str], wanted: Collection[Ref] = ()) -
             obj = msgspec.json.decode(offered)["object"] if offered else None
             return None if obj is None else (obj, obj.get("status") or {})
         found = looks.get(name) if ref in wanted else state.look(name)
-        return None if found is None else (msgspec.json.decode(found.obj), msgspec.json.decode(found.status or b"{}"))
+        return None if found is None else (msgspec.json.decode(found.obj), decode_status(found.status))
 
     return look
 

@@ -46,7 +46,7 @@ def fail(work: KustomizationWork, error: FleetbeatError) -> Outcome:
         status=status,
         memo=memo,
         next_in=min(waiting, retry) if waiting else retry,
-        announce="" if absent else news(work, status),
+        stirred=news(work, status),
         error=None if waits and not cyclic else error,
     )
 
@@ -69,9 +69,9 @@ def _pass_on(work: KustomizationWork) -> None:
         work.ctx.state.poke([before], f"cycle of dependencies with {work.ref}", urgent=True)
 
 
-def news(work: KustomizationWork, status: Status) -> str:
-    """What dependents are to hear of a status: they look again when Ready says something else than before."""
-    return "changed" if _heard(status) != _heard(work.old) else ""
+def news(work: KustomizationWork, status: Status) -> bool:
+    """Whether Ready says something else than before."""
+    return _heard(status) != _heard(work.old)
 
 
 def _heard(status: Status) -> tuple[Any, ...]:

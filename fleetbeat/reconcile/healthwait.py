@@ -167,7 +167,7 @@ def _judge(work: KustomizationWork, waiting: dict[ObjectId, Health], wait: dict[
     status = work.attempt.progressing(message, **fields(work, None))
     work.attempt.condition(status, "Healthy", "Unknown", "Progressing", message)
     delay = min(next_look(wait["looks"]), max(work.timeout - took, 0.2))
-    return Outcome(summary, status, memo, next_in=delay, announce=news(work, status))
+    return Outcome(summary, status, memo, next_in=delay, stirred=news(work, status))
 
 
 def _failure(took: float, what: str, found: dict[ObjectId, Health]) -> str:

@@ -15,6 +15,7 @@ import msgspec
 from fleetbeat.api.conditions import get_condition, is_ready
 from fleetbeat.api.refs import ObjectId, Ref
 from fleetbeat.errors import ArtifactFailed
+from fleetbeat.kube import marks
 from fleetbeat.kube.apply import ApplyFailed, ApplyOptions, apply_set
 from fleetbeat.kube.ledger import LedgerEntry
 from fleetbeat.kube.ledger import load as load_ledger
@@ -191,7 +192,8 @@ def apply(work: KustomizationWork) -> Outcome | None:
     work.changes = result.changes
     for change in result.changes:
         if change.drift:
-            work.event("DriftCorrected", f"{change.id}: {'; '.join(change.drift)}", metadata=work.metadata)
+            told = f"{change.id}: {'; '.join(change.drift)}; {marks.MANAGER} owns it again"
+            work.event("DriftCorrected", told, metadata=work.metadata)
     return None
 
 

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from fleetbeat.api.meta import REQUESTED_AT
-from fleetbeat.api.refs import Ref
+from fleetbeat.api.refs import Ref, status_of
 from fleetbeat.errors import FleetbeatError, LostLease, Rebuilding, StateUnavailable, Unexpected
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.lease import LEASE_SECONDS, Lease
@@ -170,6 +170,13 @@ def _walk(pipeline: Pipeline, work: Work[Any]) -> Outcome:
     raise AssertionError("the last step of a pipeline must return an outcome")
 
 
+def _announcement(work: Work[Any], outcome: Outcome) -> tuple[str, str]:
+    """Who is told of the outcome, and what."""
+    if outcome.announce:
+        return str(work.ref), f"dependency {work.ref} {outcome.announce}"
+    return (status_of(work.ref), f"dependency {work.ref} changed") if outcome.stirred else ("", "")
+
+
 def _finish(work: Work[Any], outcome: Outcome) -> Outcome:
     if outcome is DROPPED:
         return DROPPED
@@ -186,7 +193,7 @@ def _finish(work: Work[Any], outcome: Outcome) -> Outcome:
             memo=None if outcome.memo is None else msgspec.json.encode(outcome.memo),
             next_ms=None if outcome.next_in is None else int(outcome.next_in * 1000),
             sweepable=outcome.sweepable,
-            announce=f"dependency {work.ref} {outcome.announce}" if outcome.announce else "",
+            announce=_announcement(work, outcome),
             events=[msgspec.json.encode(event) for event in events],
         )
     except (Rebuilding, StateUnavailable):

@@ -107,15 +107,15 @@ class Dispatch(Server):
         memo: bytes | None = None,
         next_ms: int | None = None,
         sweepable: bool = False,
-        announce: str = "",
+        announce: tuple[str, str] = ("", ""),
         events: Sequence[bytes] = (),
     ) -> Ended:
         """End a run, write its status and arm the next one.
 
         `status` and `memo` None leave what is stored, empty removes it; a status that differs from the stored one is
         marked for the reporter. `next_ms` counts from now, 0 is at once; None is the ref's interval. `sweepable` lets
-        the next run that is due by its interval alone become part of a sweep. `announce` is the reason for which
-        whoever refers to the ref is poked urgently, in the same step; "" pokes nobody.
+        the next run that is due by its interval alone become part of a sweep. `announce` is (target, why):
+        whoever refers to the target is poked urgently, in the same step; an empty reason pokes nobody.
         """
         ended, rest = self.call(
             "finish",
@@ -128,11 +128,11 @@ class Dispatch(Server):
             status or b"",
             int(memo is not None),
             memo or b"",
-            announce,
+            *announce,
             *events,
         )
         if rest:
-            self.poke_dependents(ref, announce, urgent=True)
+            self.poke_dependents(*announce, urgent=True)
         return cast(Ended, text(ended))
 
     def settle(self, shard: str, fence: int, unchanged: Sequence[str], poked: Mapping[str, str] | None = None) -> int:

@@ -31,9 +31,10 @@ class _Look(msgspec.Struct, frozen=True):
     began: int
     tag: str
     descriptor: Descriptor
+    digest: str = ""
     media_type: str = ""
     manifest: bytes = b""
-    """As the registry sent it; empty until somebody needed it."""
+    """The manifest of layers that the descriptor led to, as the registry sent it; empty until somebody needed it."""
 
 
 _decoder = msgspec.json.Decoder(_Look)
@@ -66,13 +67,13 @@ class Look:
         if found is None or not found.manifest:
             return None
         with suppress(OCIPullFailed):
-            verify(found.manifest, found.descriptor.digest, "a manifest of the cache")
-            return read_manifest(found.manifest, found.descriptor.digest, found.media_type, "a manifest of the cache")
+            verify(found.manifest, found.digest, "a manifest of the cache")
+            return read_manifest(found.manifest, found.digest, found.media_type, "a manifest of the cache")
         return None
 
     def keep(self, picked: Picked, manifest: Manifest | None = None) -> None:
         """What a look that began after `now` found; a full disk only means that the next one looks for himself."""
-        more = (manifest.media_type, manifest.raw) if manifest else ("", b"")
+        more = (manifest.digest, manifest.media_type, manifest.raw) if manifest else ()
         began = self._now if self._found is None else self._found.began
         self._found = _Look(began, picked.tag, picked.descriptor, *more)
         with suppress(OSError):

@@ -1,7 +1,7 @@
--- fb_finish shard ref fence next_ms sweepable has_status status has_memo memo announce event… → {stale, dirty or idle; rest}
+-- fb_finish shard ref fence next_ms sweepable has_status status has_memo memo target why event… → {stale, dirty or idle; rest}
 --
--- `announce`, unless empty, is the reason for which whoever refers to the ref is poked, in the same step as the status is written:
--- a worker that dies here has told all of them or none. `rest` is 1 when there were too many for one step: fb_poke_dependents does it.
+-- `why`, unless empty, is the reason for which whoever refers to `target` is poked, in the same step as the status is written: a
+-- worker that dies here has told all of them or none. `rest` is 1 when there were too many for one step: fb_poke_dependents does it.
 --
 -- Writes what the run found, unless it is superseded, and arms the next one: in `next_ms` from now, at the interval when it is
 -- negative, earlier when the ref was poked meanwhile. An empty status or memo removes the stored one.
@@ -9,14 +9,14 @@
 -- {S}:run {S}:lease {S}:inflight {S}:held {S}:due:<cluster> {S}:front   see schedule.lua
 -- {S}:meta                       the flag `w`
 -- {S}:status {S}:memo fb:changed fb:seq fb:report fb:events   see result.lua
--- fb:index:<ref>                 who refers to it
+-- fb:index:<target>              who refers to it
 
 local AT_ONCE = 500  -- dependents that are poked in one step
 
 -- Returns whether that was too much for one step.
-local function announce(ref, why)
+local function announce(target, why)
   if why == '' then return 0 end
-  local dependents, now = redis.call('SMEMBERS', 'fb:index:' .. ref), now_ms()
+  local dependents, now = redis.call('SMEMBERS', 'fb:index:' .. target), now_ms()
   if #dependents > AT_ONCE then return 1 end
   for _, dependent in ipairs(dependents) do poke_one(dependent, why, true, now, now) end
   return 0
@@ -46,14 +46,14 @@ verb('finish', function(args)
   end
   local changed = args[6] == '1' and write_status(shard, ref, args[7])
   if args[8] == '1' then write_value(shard, 'memo', ref, args[9]) end
-  if emit(args, 11, #args) or changed then nudge_reporter() end
+  if emit(args, 12, #args) or changed then nudge_reporter() end
   local sweepable = args[5] == '1'
   if meta.sweepable ~= sweepable then
     meta.sweepable = sweepable
     write_meta(shard, ref, meta)
   end
   local ended = arm_next(shard, ref, run, meta, tonumber(args[4]))
-  return {ended, announce(ref, args[10])}
+  return {ended, announce(args[10], args[11])}
 end)
 
 -- fb_emit event…   events that belong to no run; answers while rebuilding.

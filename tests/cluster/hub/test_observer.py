@@ -6,13 +6,14 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import pytest
 import yaml
 
 from fleetbeat.api.refs import HUB, ObjectId, Ref
-from fleetbeat.hub import observer
+from fleetbeat.hub import observer, sightings
 from fleetbeat.hub.managed import NAME_LABEL, NAMESPACE_LABEL
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
@@ -161,6 +162,34 @@ def test_only_objects_of_the_memo_count(
     probes.edit("probe", data={"a": "2"})
     assert worker.run(probe).startswith("drift: ")
     assert worker.idle(ref)
+
+
+def test_a_fight_with_another_tool_becomes_slower(
+    observing: None,
+    user: User,
+    worker: Worker,
+    owned_by: MakeOwned,
+    state: State,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever changes an object back whenever it is corrected wakes its owner at once at first, then after pauses."""
+    monkeypatch.setattr(sightings, "FREE", 2)
+    ref = user.create("Kustomization", "apps")
+    objects = owned_by(ref)
+    objects.apply("one", a="1")
+    worker.run(ref, memo=objects.memo("one"))
+    until(lambda: watched(state))
+    waits = []
+    for number in range(4):
+        objects.edit("one", data={"a": f"theirs-{number}"})
+        begun = monotonic()
+        shard, run, given = worker.claim(ref)
+        waits.append(monotonic() - begun)
+        assert given.why.startswith("drift: ")
+        objects.apply("one", a="1")
+        state.finish(shard, ref, run.fence, memo=json.dumps(objects.memo("one")).encode())
+    assert waits[2] >= 2.0
+    assert waits[3] >= 4.0
 
 
 def test_an_owner_at_work_is_left_alone_until_it_ends(

@@ -9,7 +9,8 @@ import pytest
 
 from fleetbeat.api.appliers import IgnoreRule, Selector
 from fleetbeat.errors import InvalidSpec
-from fleetbeat.kube.apply import ApplyResult
+from fleetbeat.kube import look as module
+from fleetbeat.kube.apply import ApplyFailed, ApplyResult
 from fleetbeat.kube.ignoring import compile_rules
 from tests.support.foreign import SAMPLES, seen_by_its_controller
 from tests.support.managed import Managed, Object, config_map
@@ -202,3 +203,35 @@ def test_paths_that_name_no_field_are_refused(path: str) -> None:
     """Told with the entry, before anything is applied."""
     with pytest.raises(InvalidSpec, match=r"spec\.ignore\[0\]\.paths"):
         ignoring(path)
+
+
+def test_a_live_secret_is_never_quoted(managed: Managed) -> None:
+    """What is kept of a Secret is sent, and masked when the API server complains of the rest."""
+    obj: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": config_map(managed)["metadata"], "type": "Opaque"}
+    obj["data"] = {"password": "b2xkb2xkb2xk"}
+    managed.one(obj, ignore=ignoring("/data/password"))
+    managed.update_as("rotator", obj, {"data": {"password": "bGl2ZWxpdmVsaXZl"}})
+    bad = {**obj, "metadata": {**obj["metadata"], "labels": {"bGl2ZWxpdmVsaXZl": "not valid!"}}}
+    with pytest.raises(ApplyFailed, match=r"dry-run failed \(Invalid\)") as failed:
+        managed.one(bad, ignore=ignoring("/data/password"))
+    assert "bGl2ZWxpdmVsaXZl" not in failed.value.message
+
+
+def test_a_value_that_moves_meanwhile_is_not_set_back(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between our read and our write somebody changes the ignored field: the write is made anew for what is there."""
+    ignore = ignoring("/data/size")
+    managed.one(config_map(managed, color="red", size="1"), ignore=ignore)
+    managed.update_as("dashboard", config_map(managed), {"data": {"size": "2"}})
+    real = module.around
+    counts = iter(range(3, 6))
+
+    def move_after_read(*args: Any) -> Any:
+        near = real(*args)
+        number = next(counts, None)
+        if number is not None:
+            managed.update_as("dashboard", config_map(managed), {"data": {"size": str(number)}})
+        return near
+
+    monkeypatch.setattr(module, "around", move_after_read)
+    assert managed.one(config_map(managed, color="blue", size="1"), ignore=ignore).action == "configured"
+    assert managed.live(config_map(managed))["data"] == {"color": "blue", "size": "5"}

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.deployed import Deployed
+from fleetbeat.kube.discovery import Resource
+from fleetbeat.kube.metadata import get_metadata
+from tests.support.deployed import HUB_SHARD, Deployed
 
 pytestmark = pytest.mark.cluster
+
+CONFIG_MAPS = Resource("", "v1", "ConfigMap", "configmaps", True)
 
 
 def manifest(name: str, namespace: str, **fields: Any) -> str:
@@ -85,8 +89,22 @@ def test_kinds_of_the_custom_stage_are_written_although_later_ones_are_refused(d
     assert data(deployed, "a") == {"color": "red"}
 
 
+def test_another_tool_is_named(deployed: Deployed) -> None:
+    """Whose change was undone, and in which field, is an event of the resource."""
+    deployed.publish("one", {"a/cm.yaml": manifest("a", deployed.namespace)})
+    deployed.put("a")
+    deployed.run_until_ready("a")
+    deployed.forget()
+    obj = json.loads(manifest("a", deployed.namespace, data={"color": "blue"}))
+    deployed.client.apply(f"/api/v1/namespaces/{deployed.namespace}/configmaps/a", obj, "argocd-controller")
+    deployed.again("a")
+    (told,) = [event["message"] for event in deployed.events() if event["reason"] == "DriftCorrected"]
+    assert told == f"ConfigMap/{deployed.namespace}/a: data.color changed by argocd-controller"
+    assert data(deployed, "a") == {"color": "red"}
+
+
 def test_ignored_fields_keep_what_others_gave_them(deployed: Deployed) -> None:
-    """`spec.ignore` of the resource: a foreign value survives a run and the next commit; a wrong pointer is Stalled."""
+    """A foreign value survives a run, which is the last one, and the next commit; a wrong pointer is Stalled."""
     deployed.publish("one", {"a/cm.yaml": manifest("a", deployed.namespace)})
     deployed.put("a", ignore=[{"paths": ["/data/color"], "target": {"kind": "ConfigMap"}}])
     deployed.run_until_ready("a")
@@ -94,6 +112,10 @@ def test_ignored_fields_keep_what_others_gave_them(deployed: Deployed) -> None:
     deployed.client.patch(path, {"data": {"color": "blue"}}, params={"fieldManager": "dashboard"})
     deployed.again("a")
     assert data(deployed, "a") == {"color": "blue"}
+    live = get_metadata(deployed.client, CONFIG_MAPS, deployed.namespace, "a")
+    memo = json.loads(deployed.state.memos(HUB_SHARD, [deployed.ref("a")])[deployed.ref("a")] or b"")
+    assert live is not None
+    assert list(memo["fp"].values()) == [live.fingerprint], "the observer would ask for another run"
     deployed.forget()
     deployed.publish("two", {"a/cm.yaml": manifest("a", deployed.namespace, data={"color": "red", "size": "1"})})
     deployed.again("a")

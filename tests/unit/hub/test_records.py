@@ -118,6 +118,16 @@ def test_a_kustomizations_targets() -> None:
     }
 
 
+def test_what_dependencies_refer_to() -> None:
+    """Another kind where an entry names one; and the whole status where an expression looks at it."""
+    depends = [{"name": "db", "kind": "HelmRelease"}, {"name": "infra", "readyExpr": "true"}]
+    assert set(record("Kustomization", {"dependsOn": depends}).targets) == {
+        "HelmRelease/apps/db",
+        "Kustomization/apps/infra",
+        "status:Kustomization/apps/infra",
+    }
+
+
 def test_a_sources_targets() -> None:
     """Credentials, certificates, proxy, keys and included repositories."""
     spec = {
