@@ -30,6 +30,9 @@ type View struct {
 	// mayChangeSchema allows kustomization files with an `openapi` field; without it they abort the build.
 	mayChangeSchema bool
 	escaped         string // a path outside of the artifact that was asked for
+	// decrypting notes the encrypted files that are read.
+	decrypting bool
+	origins    map[string]Sealed
 }
 
 // aborted is what View panics with.
@@ -39,7 +42,7 @@ var _ filesys.FileSystem = (*View)(nil)
 
 // NewView shows a tree until ctx ends.
 func NewView(ctx context.Context, tree *Tree) *View {
-	return &View{ctx: ctx, tree: tree, closure: Closure{}, overlay: map[string][]byte{}}
+	return &View{ctx: ctx, tree: tree, closure: Closure{}, overlay: map[string][]byte{}, origins: map[string]Sealed{}}
 }
 
 // locate turns an absolute path of kustomize's into one of the tree's.
@@ -87,6 +90,7 @@ func (v *View) ReadFile(name string) ([]byte, error) {
 		if content, err = v.readTree(local); err != nil {
 			return nil, err
 		}
+		v.noteOrigin(local, content)
 	}
 	if isKustomizationFile(local) {
 		v.inspect(local, content)

@@ -30,6 +30,7 @@ from fleetbeat.reconcile.outcome import Status
 from fleetbeat.reconcile.run import Work
 from fleetbeat.reconcile.status import now_text
 from fleetbeat.render.kustomize import Rendered
+from fleetbeat.render.sops.keys import Keys
 
 DEFAULT_INTERVAL = 300.0
 LEAST_TIMEOUT = 30.0
@@ -62,8 +63,10 @@ class KustomizationWork(Work[KustomizationSpec]):
     known_before: bool = False
     """True when the ledger existed when the run began: only then may it prune."""
     file: Path | None = None
-    variables: dict[str, str] | None = None
-    rendered: Rendered | None = None
+    variables: dict[str, str] | None = field(default=None, repr=False)
+    keys: Keys | None = None
+    """What decrypts; None where spec.decryption is not set."""
+    rendered: Rendered | None = field(default=None, repr=False)
     result: ApplyResult | None = None
     changes: tuple[Change, ...] = ()
     kept: dict[ObjectId, LedgerEntry] = field(default_factory=dict)

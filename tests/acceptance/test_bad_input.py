@@ -140,7 +140,24 @@ MISTAKES = {
         {"app/more.yaml": config_map("more")},
         {"serviceAccountName": "nobody"},
     ),
-    "unsupported": Mistake("FeatureGateDisabled", ("spec.decryption",), spec={"decryption": {"provider": "sops"}}),
+    "unsupported": Mistake(
+        "FeatureGateDisabled",
+        ("spec.decryption.serviceAccountName",),
+        spec={"decryption": {"provider": "sops", "serviceAccountName": "x"}},
+    ),
+    "missing-keys": Mistake(
+        "BuildFailed",
+        ("spec.decryption.secretRef", "Secret flux-system/absent"),
+        spec={"decryption": {"provider": "sops", "secretRef": {"name": "absent"}}},
+    ),
+    "encrypted": Mistake(
+        "BuildFailed",
+        ("Secret/default/sealed", "spec.decryption is not set"),
+        {
+            "app/sealed.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: sealed, namespace: default}\n"
+            "stringData: {a: 'ENC[AES256_GCM,data:x,iv:x,tag:x,type:str]'}\nsops: {mac: 'ENC[AES256_GCM,data:x]'}\n"
+        },
+    ),
 }
 
 
