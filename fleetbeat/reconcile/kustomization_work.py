@@ -45,7 +45,7 @@ DEFAULT_INTERVAL = 300.0
 LEAST_TIMEOUT = 30.0
 DEPENDENCY_RETRY = 30.0
 """Seconds until a ref looks at its dependencies again; the one that becomes ready pokes it long before."""
-NOT_ATTEMPTED = ("ArtifactFailed", "DependencyNotReady", "AccessDenied")
+NOT_ATTEMPTED = ("ArtifactFailed", "DependencyNotReady", "AccessDenied", "InvalidCELExpression")
 """Outcomes of which the artifact's revision does not count as attempted."""
 SUCCEEDED = "ReconciliationSucceeded"
 """Reason of a success, in the Ready condition, the history and the event."""
@@ -235,7 +235,9 @@ def fields(work: KustomizationWork, outcome: str | None) -> Status:
     if work.artifact is not None and outcome not in NOT_ATTEMPTED:
         moved["lastAttemptedRevision"] = work.revision
     if work.ledger is not None and work.ledger.exists:
-        moved["inventory"] = inventory(work)
+        there = inventory(work)
+        if there["entries"] or work.result is not None or work.old.get("inventory"):
+            moved["inventory"] = there  # none at all until the first apply, as with Flux
     elif "inventory" in work.resumed:
         moved["inventory"] = work.resumed["inventory"]
     digest = work.rendered.digest if work.rendered is not None else work.resumed.get("digest")
@@ -261,7 +263,8 @@ def fail(work: KustomizationWork, error: FleetbeatError) -> Outcome:
         memo["failures"] = failures
         waiting = max(waiting or 0.0, backoff.pause(failures))
     lasting = waits or backoff.is_away(error) or isinstance(error, PruneBraked)
-    if work.requested or not (lasting and _told(work, error)):
+    unoffered = isinstance(error, ArtifactFailed) and work.artifact is None  # the source tells what is wrong with it
+    if not unoffered and (work.requested or not (lasting and _told(work, error))):
         work.event(error.reason, error.message, warning=not waits, metadata=work.metadata)
     return Outcome(
         summary=f"{error.reason}: {error.message}",
