@@ -57,6 +57,7 @@ lint: setup
 bench: binaries
 	@$(BIN)/python -m bench.beat
 	@$(BIN)/python -m bench.mttp
+	@$(BIN)/python -m bench.monorepo
 	@$(BIN)/python -m bench.sources
 
 # For maintainers; needs uv. Resolves again within pyproject.toml's bounds.

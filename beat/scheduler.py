@@ -9,6 +9,7 @@ Holds no state that matters: a beat that dies loses nothing, and two beats at on
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import Any
 
 from celery.beat import Scheduler
@@ -17,13 +18,15 @@ from beat.messages import Routes
 from beat.publisher import BATCH, Publisher
 from fleetbeat.errors import Rebuilding, StateUnavailable
 from fleetbeat.state import State, shards
-from fleetbeat.state.dispatch import CLUSTER_CAP, LANE_CAP
+from fleetbeat.state.dispatch import CLUSTER_CAP, LANE_CAP, Share
 
 log = logging.getLogger(__name__)
 
 BACKOFF = 0.5
 SHORTEST_WAIT = 0.02
 """Seconds. What falls due by its interval within that time goes into one batch; a poke ends the wait at once."""
+PACE = 0.01
+"""Seconds from one claim to the next one in a storm of pokes, so that they gather; a lone poke waits for nothing."""
 LONGEST_WAIT = 1.0
 """Seconds. Another beat may have taken the wake-up and died, so none waits longer."""
 
@@ -42,6 +45,8 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
         self._cluster_cap: int = conf.get("fleetbeat_cluster_cap", CLUSTER_CAP)
         self._lane_caps: dict[str, int] = conf.get("fleetbeat_lane_caps", {})
         self._prefix: str = (conf.broker_transport_options or {}).get("global_keyprefix", "")
+        self._shares = [self._share(shard) for shard in shards.ALL]
+        self._claimed = 0.0
         self._publisher = Publisher(self.app)
         self._trouble = ""
 
@@ -54,6 +59,7 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
             wait = self._serve()
             if wait > 0:
                 self.state.await_wake(min(max(wait, SHORTEST_WAIT), LONGEST_WAIT))
+                return max(0.0, self._claimed + PACE - monotonic())
         except StateUnavailable as error:
             self._tell(error.message)
             return BACKOFF
@@ -67,25 +73,26 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
         """One round over all shards; returns the seconds until the next one makes sense."""
         try:
             self._publisher.flush()
-            wait = min(self._serve_shard(shard) for shard in shards.ALL)
+            wait = self._serve_shards()
         except Rebuilding as error:
             self._tell(error.message)
             return LONGEST_WAIT
         self._tell("")
         return wait
 
-    def _serve_shard(self, shard: str) -> float:
-        lane_cap = self._lane_caps.get(shard, LANE_CAP)
-        claimed = self.state.claim(
-            shard,
-            BATCH,
-            lane_cap=lane_cap,
-            cluster_cap=self._cluster_cap if shard in shards.APPLY else lane_cap,
-            queue=f"{self._prefix}{shard}",
-        )
-        self._publisher.add(self._routes.messages(shard, claimed))
+    def _serve_shards(self) -> float:
+        claims = self.state.claims(self._shares, BATCH)
+        for shard, claimed in claims.items():
+            if claimed.runs or claimed.sweeps:
+                self._publisher.add(self._routes.messages(shard, claimed))
+                self._claimed = monotonic()
         self._publisher.flush()
-        return claimed.wait
+        return min(claimed.wait for claimed in claims.values())
+
+    def _share(self, shard: str) -> Share:
+        lane_cap = self._lane_caps.get(shard, LANE_CAP)
+        cluster_cap = self._cluster_cap if shard in shards.APPLY else lane_cap
+        return Share(shard, lane_cap, cluster_cap, f"{self._prefix}{shard}")
 
     def _tell(self, trouble: str) -> None:
         """Log what keeps beat from working, once, and that it is over."""

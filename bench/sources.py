@@ -26,20 +26,20 @@ from rich.console import Console
 from fleetbeat.api.decode import decode_spec
 from fleetbeat.api.kinds import KINDS
 from fleetbeat.artifacts.store import Source
+from fleetbeat.hub.records import record_of as record_of_resource
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.sourceartifact import Memo, record_of
 from fleetbeat.reconcile.sourcesweep import sweep
 from fleetbeat.settings import Settings
 from fleetbeat.sources.git import Deadline, fetch
 from fleetbeat.state import REGISTRAR
-from fleetbeat.state.records import Record
 from fleetbeat.state.shards import SOURCE
 from tools.gitrepo import GitRepo
 from tools.gitserver import GitServer
 from workers.embedded.valkey import EmbeddedValkey
 
 URLS = 50
-INTERVAL_MS = 30_000
+INTERVAL_MS = 60_000
 """Longer than it takes to make all sources."""
 FILES = 20_000
 CHARTS, VERSIONS = 500, 100
@@ -50,7 +50,13 @@ KIND = KINDS["GitRepository"]
 
 def resource_of(number: int, url: str) -> dict[str, Any]:
     """A GitRepository."""
-    meta = {"name": f"source-{number:05}", "namespace": "bench", "uid": f"uid-{number}", "generation": 1}
+    meta = {
+        "name": f"source-{number:05}",
+        "namespace": "bench",
+        "uid": f"uid-{number}",
+        "generation": 1,
+        "resourceVersion": "1",
+    }
     spec = {"url": url, "interval": f"{INTERVAL_MS}ms", "ref": {"branch": "main"}}
     return {"apiVersion": KIND.api_version, "kind": KIND.name, "metadata": meta, "spec": spec}
 
@@ -94,17 +100,7 @@ def fill(ctx: Context, count: int, repos: list[GitRepo], heads: list[str]) -> No
     ctx.state.begin_epoch(fence)
     ctx.state.register(
         (
-            Record(
-                shard=SOURCE,
-                ref=ref,
-                uid=f"uid-{number}",
-                rv="1",
-                generation=1,
-                every_ms=INTERVAL_MS,
-                cluster="hub",
-                obj=msgspec.json.encode(resource_of(number, repos[number % URLS].url)),
-                status=msgspec.json.encode(statuses[ref]),
-            )
+            record_of_resource(KIND, resource_of(number, repos[number % URLS].url) | {"status": statuses[ref]})
             for number, ref in numbered
         ),
         fence,

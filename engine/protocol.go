@@ -9,15 +9,17 @@ import (
 // Request is one line on standard input.
 type Request struct {
 	ID        int64  `json:"id"`
-	Op        string `json:"op"` // "build" or "parse"
+	Op        string `json:"op"` // "build", "hold" or "parse"
 	TimeoutMS int64  `json:"timeout_ms"`
 
-	// Of a build.
+	// Of a build and of a hold.
 	Artifact string    `json:"artifact"` // file name of the tar.gz
 	Digest   string    `json:"digest"`   // "sha256:<hex>" of that file
-	Path     string    `json:"path"`     // directory in the artifact
-	Spec     Parts     `json:"spec"`
-	Known    []Closure `json:"known"` // closures of renders that the caller holds
+	Known    []Closure `json:"known"`    // closures of renders that the caller holds
+
+	// Of a build.
+	Path string `json:"path"` // directory in the artifact
+	Spec Parts  `json:"spec"`
 
 	// Of a parse.
 	Texts []string `json:"texts"`
@@ -60,6 +62,11 @@ type BuildResult struct {
 	Objects []json.RawMessage `json:"objects,omitempty"`
 	Texts   map[int]string    `json:"texts,omitempty"` // by position, the YAML of the objects that substitution can change
 	Closure Closure           `json:"closure,omitempty"`
+}
+
+// HoldResult says of each of Request.Known whether it still holds.
+type HoldResult struct {
+	Holds []bool `json:"holds"`
 }
 
 // ParseResult holds the objects of each text.

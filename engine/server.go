@@ -117,6 +117,8 @@ func (s *Server) dispatch(ctx context.Context, request *Request) (any, error) {
 	switch request.Op {
 	case "build":
 		return s.build(ctx, request)
+	case "hold":
+		return s.hold(request)
 	case "parse":
 		return parseTexts(request.Texts)
 	default:
@@ -135,6 +137,18 @@ func (s *Server) build(ctx context.Context, request *Request) (any, error) {
 		}
 	}
 	return Build(ctx, tree, request.Path, &request.Spec)
+}
+
+func (s *Server) hold(request *Request) (any, error) {
+	tree, err := s.store.Load(request.Artifact, request.Digest)
+	if err != nil {
+		return nil, err
+	}
+	result := &HoldResult{Holds: make([]bool, len(request.Known))}
+	for i, closure := range request.Known {
+		result.Holds[i] = closure.Holds(tree)
+	}
+	return result, nil
 }
 
 func (s *Server) answer(response Response) {

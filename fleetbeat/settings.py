@@ -57,6 +57,11 @@ class Settings:
     default_kubeconfig_service_account: str = ""
     """`FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT`: fills an absent `serviceAccountName` of ConfigMaps that
     `spec.kubeConfig.configMapRef` names."""
+    custom_apply_stage_kinds: tuple[str, ...] = ()
+    """`FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS`: kinds with a stage of their own in an apply, after definitions and classes
+    and before all others: `group/Kind`, or `Kind` of the core group, comma-separated."""
+    override_managers: tuple[str, ...] = ()
+    """`FLEETBEAT_OVERRIDE_MANAGERS`: how the names of field managers begin whose changes are undone like kubectl's."""
     prune_brake: str = ""
     """`FLEETBEAT_PRUNE_BRAKE`: from where on deletions need a confirmation; `off`, or limits as `all=5,most=50`."""
     log_level: str = "INFO"
@@ -83,6 +88,8 @@ class Settings:
             no_cross_namespace_refs=_flag(env, "FLEETBEAT_NO_CROSS_NAMESPACE_REFS"),
             default_service_account=env.get("FLEETBEAT_DEFAULT_SERVICE_ACCOUNT", ""),
             default_kubeconfig_service_account=env.get("FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT", ""),
+            custom_apply_stage_kinds=_kinds(env, "FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS"),
+            override_managers=_words(env, "FLEETBEAT_OVERRIDE_MANAGERS", ()),
             prune_brake=env.get("FLEETBEAT_PRUNE_BRAKE", ""),
             log_level=env.get("FLEETBEAT_LOG_LEVEL", default.log_level).upper(),
         )
@@ -99,6 +106,14 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
 
 def _words(env: Mapping[str, str], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word.strip() for word in env.get(name, "").split(",") if word.strip()) or default
+
+
+def _kinds(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    words = _words(env, name, ())
+    for word in words:
+        if not word.rpartition("/")[2] or word.count("/") > 1 or word.startswith("/"):
+            raise InvalidSpec(f"{name}: {word!r} is neither group/Kind nor Kind")
+    return words
 
 
 def _flag(env: Mapping[str, str], name: str) -> bool:

@@ -14,7 +14,7 @@ from beat.scheduler import FleetScheduler
 from fleetbeat.settings import Settings
 from fleetbeat.state.shards import SOURCE
 from tasks.routes import ROUTES, SWEEPS
-from workers import tasklog, transport
+from workers import consumer, tasklog, transport
 from workers.logs import configure
 
 BROKER_PREFIX = "fb:celery:"
@@ -35,6 +35,7 @@ def make_app(settings: Settings) -> Celery:
         worker_disable_prefetch=True,  # a message waits where any worker can take it
         worker_send_task_events=True,  # Flower
         task_send_sent_event=False,
+        worker_consumer=f"{consumer.__name__}:{consumer.Consumer.__name__}",  # events in batches
         worker_enable_remote_control=False,  # nobody who reaches Redis may shut workers down
         worker_cancel_long_running_tasks_on_connection_loss=False,  # runs are fenced, let them finish
         worker_hijack_root_logger=False,

@@ -5,6 +5,8 @@ Owns the Structs only; what they mean is in `reconcile` and `kube`.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fleetbeat.api.meta import LocalRef, Part, Rule
 
 
@@ -34,10 +36,12 @@ class KubeConfig(Part, frozen=True):
 
 
 class Dependency(Part, frozen=True):
-    """A resource of the same kind that must be ready first."""
+    """A resource that must be ready first."""
 
     name: str
     """Name of the referent."""
+    kind: Literal["Kustomization", "HelmRelease"] | None = None
+    """Kind of the referent; default the own kind. Only Fleetbeat knows this field."""
     namespace: str | None = None
     """Namespace of the referent; default own."""
     ready_expr: str | None = None

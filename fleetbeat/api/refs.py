@@ -36,6 +36,11 @@ class Ref(NamedTuple):
         return cls(obj["kind"], obj["metadata"]["namespace"], obj["metadata"]["name"])
 
 
+def status_of(ref: Ref) -> str:
+    """What a resource refers to besides `ref` when it looks at the whole status of it, not only whether it is ready."""
+    return f"status:{ref}"
+
+
 class ObjectId(NamedTuple):
     """What makes an object one: group, kind, namespace ("" when cluster-scoped) and name; not its version."""
 

@@ -5,11 +5,12 @@ no owner names, zero mtimes, modes 0600, 0700 and 0750) and the limits that a ho
 Git nor S3: entries come from an iterator, bytes go to a file object while they are being hashed.
 
 What fixes the bytes: the order of the entries (the caller's, who sorts), GNU tar headers, a gzip header with neither
-name nor time, and deflate at level 6 with 32 KiB window and memory level 8. Deflate itself is not canonical: zlib and
-zlib-ng (which some distributions and Python builds for Windows and Fedora link instead) find different matches at
-the same level. Workers of one image therefore agree; workers with different zlib builds make archives of equal content
-and different digest. That costs a second upload, never a wrong result: the revision stays equal, and consumers'
-renders are keyed by what they read, not by the archive.
+name nor time, and deflate at level 6 with 32 KiB window and memory level 8, begun anew after every entry that ends a
+chunk (chunks.py). So what an earlier archive has of the same entries may be copied from it. The result is one ordinary
+gzip stream. Deflate itself is not canonical: zlib and zlib-ng (which some distributions and Python builds for Windows
+and Fedora link instead) find different matches at the same level. Workers of one image therefore agree; workers with
+different zlib builds make archives of equal content and different digest. That costs a second upload, never a wrong
+result: the revision stays equal, and consumers' renders are keyed by what they read, not by the archive.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import hashlib
 import struct
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+import msgspec
+
+from fleetbeat.artifacts.chunks import Chunk, Known, combined_crc, copied, ends_chunk, key_of
 from fleetbeat.errors import ArchiveInvalid
 
 MIB = 1024 * 1024
@@ -57,6 +61,12 @@ class Entry:
     path: str
     read: Callable[[], bytes] | None = None
     executable: bool = False
+    id: bytes = b""
+    """What the content is known by where that is told before it is read: equal ids, equal content."""
+
+    @property
+    def is_directory(self) -> bool:
+        return self.read is None
 
 
 @dataclass(frozen=True)
@@ -69,27 +79,60 @@ class Archive:
     size: int
     """Compressed size in bytes."""
     entries: int
+    chunks: tuple[Chunk, ...] = ()
+    """What another archive may copy from this one."""
 
     def close(self) -> None:
         self.file.close()
 
 
-def write_archive(entries: Iterable[Entry], out: BinaryIO, limits: Limits | None = None) -> Archive:
-    """Write `entries` as tar.gz to the empty, seekable `out` and rewind it; raises ArchiveInvalid on unsafe input."""
+def write_archive(
+    entries: Iterable[Entry], out: BinaryIO, limits: Limits | None = None, known: Known | None = None
+) -> Archive:
+    """Write `entries` as tar.gz to the empty, seekable `out` and rewind it; raises ArchiveInvalid on unsafe input.
+
+    What `known` has is copied instead of read and compressed; the bytes are the same with and without it.
+    """
     limits = limits or Limits()
     sink = _GzipSink(out)
     seen: set[str] = set()
     total = 0
-    for entry in entries:
-        _check_path(entry.path, seen, limits)
-        data = b"" if entry.read is None else entry.read()
-        total += len(data)
-        _check_sizes(entry.path, len(data), total, limits)
-        _write_entry(sink, entry, data)
-    sink.write(bytes(2 * _BLOCK))
+    for run in _runs(entries, seen, limits):
+        chunk = _write_run(sink, run, total, limits, known)
+        total += chunk.content
     sink.finish()
     out.seek(0)
-    return Archive(file=out, digest=f"sha256:{sink.sha256.hexdigest()}", size=sink.size, entries=len(seen))
+    digest = f"sha256:{sink.sha256.hexdigest()}"
+    return Archive(out, digest, sink.size, len(seen), tuple(chunk for chunk in sink.chunks if chunk.key))
+
+
+def _runs(entries: Iterable[Entry], seen: set[str], limits: Limits) -> Iterator[list[Entry]]:
+    """The entries, checked, chunk by chunk."""
+    run: list[Entry] = []
+    for entry in entries:
+        _check_path(entry.path, seen, limits)
+        run.append(entry)
+        if ends_chunk(entry.path):
+            yield run
+            run = []
+    if run:
+        yield run
+
+
+def _write_run(sink: _GzipSink, run: list[Entry], total: int, limits: Limits, known: Known | None) -> Chunk:
+    """One chunk, copied where it is known; `total` is the size of all files before it."""
+    key = key_of(run, limits) if known is not None else ""
+    found = known.find(key) if known is not None and key else None
+    if found is not None:
+        _check_sizes(run[-1].path, 0, total + found[0].content, limits)
+        return sink.copy(*found)
+    content = 0
+    for entry in run:
+        data = b"" if entry.read is None else entry.read()
+        content += len(data)
+        _check_sizes(entry.path, len(data), total + content, limits)
+        _write_entry(sink, entry, data)
+    return sink.end_chunk(key, content, known)
 
 
 def _check_path(path: str, seen: set[str], limits: Limits) -> None:
@@ -137,18 +180,24 @@ def _header(path: str, mode: int, size: int, kind: bytes) -> bytes:
 
 
 class _GzipSink:
-    """A gzip stream with a fixed header that hashes what it puts out."""
+    """A gzip stream with a fixed header, made of chunks, that hashes what it puts out."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
-        self._deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS, 8, zlib.Z_DEFAULT_STRATEGY)
         self._crc = 0
         self._length = 0
         self._batch: list[bytes] = []
         self._batched = 0
+        self.chunks: list[Chunk] = []
         self.sha256 = hashlib.sha256()
         self.size = 0
         self._emit(_GZIP_HEADER)
+        self._begin()
+
+    def _begin(self) -> None:
+        """A chunk of its own: nothing that was compressed before has a say in it."""
+        self._deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS, 8, zlib.Z_DEFAULT_STRATEGY)
+        self._offset, self._chunk_crc, self._chunk_length = self.size, 0, 0
 
     def write(self, data: bytes) -> None:
         self._batch.append(data)
@@ -160,13 +209,37 @@ class _GzipSink:
         data = b"".join(self._batch)
         self._batch.clear()
         self._batched = 0
-        self._crc = zlib.crc32(data, self._crc)
-        self._length += len(data)
+        self._chunk_crc = zlib.crc32(data, self._chunk_crc)
+        self._chunk_length += len(data)
         self._emit(self._deflate.compress(data))
 
+    def end_chunk(self, key: str, content: int, known: Known | None) -> Chunk:
+        """Whole bytes of blocks that are none the last one's."""
+        self._compress()
+        self._emit(self._deflate.flush(zlib.Z_FULL_FLUSH))
+        made = Chunk(key, self._offset, self.size - self._offset, self._chunk_crc, self._chunk_length, content)
+        return self._add(known.made(made) if known is not None else made)
+
+    def copy(self, chunk: Chunk, file: BinaryIO) -> Chunk:
+        """A chunk of an earlier archive, between two chunks."""
+        for piece in copied(chunk, file):
+            self._emit(piece)
+        return self._add(msgspec.structs.replace(chunk, offset=self._offset))
+
+    def _add(self, chunk: Chunk) -> Chunk:
+        self._crc = combined_crc(self._crc, chunk.crc, chunk.length)
+        self._length += chunk.length
+        self.chunks.append(chunk)
+        self._begin()
+        return chunk
+
     def finish(self) -> None:
+        """The end of the tar, which no archive shares, and of the stream."""
+        self.write(bytes(2 * _BLOCK))
         self._compress()
         self._emit(self._deflate.flush())
+        self._crc = combined_crc(self._crc, self._chunk_crc, self._chunk_length)
+        self._length += self._chunk_length
         self._emit(struct.pack("<LL", self._crc, self._length & 0xFFFFFFFF))
         self._out.flush()
 

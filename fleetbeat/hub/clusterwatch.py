@@ -55,7 +55,6 @@ class ClusterWatch:
         self,
         cluster: str,
         access: Access,
-        hub_id: str,
         sightings: Sightings,
         expected: Expected,
         returned: Returned,
@@ -63,7 +62,6 @@ class ClusterWatch:
         self.cluster = cluster
         self.wanted: frozenset[Kind] = frozenset()
         self._access = access
-        self._hub_id = hub_id
         self._sightings = sightings
         self._expected = expected
         self._returned = returned
@@ -144,9 +142,7 @@ class ClusterWatch:
             self._note_loss(error)
             self._reminder.warn(f"{kind.kind} objects on cluster {self.cluster} are not watched: {error.message}")
             return
-        managed = ManagedKind(
-            self.cluster, kind, resource, http, self._hub_id, self._sightings, self._expected, self._failed
-        )
+        managed = ManagedKind(self.cluster, kind, resource, http, self._sightings, self._expected, self._failed)
         task = asyncio.create_task(managed.watch.run())
         self._running[kind] = _Running(managed, task, monotonic())
 

@@ -1,6 +1,7 @@
-"""Sources that others reconcile: what their status offers becomes known to our consumers, by one watch a kind.
+"""What others reconcile and ours wait for: what its status says becomes known to our resources, by one watch a kind.
 
-Owns the callbacks of such a kind's watch. Kinds that are not installed, or may not be watched, hold nothing up.
+Of sources that is their artifact, of appliers (a HelmRelease in `spec.dependsOn`) whether they are ready. Owns the
+callbacks of such a kind's watch. Kinds that are not installed, or may not be watched, hold nothing up.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from collections.abc import Collection, Iterable, Mapping
 from time import monotonic
 from typing import Any
 
+import msgspec
+
 from fleetbeat.api.kinds import KINDS, Kind
 from fleetbeat.api.refs import Ref
 from fleetbeat.artifacts import record
 from fleetbeat.artifacts.store import ArtifactStore, Source
-from fleetbeat.hub.journal import Journal, Offer
+from fleetbeat.hub.journal import APPLIERS, Journal, Offer
 from fleetbeat.hub.reminder import Reminder
 from fleetbeat.kube.errors import Forbidden, KubeError, NotFound
 from fleetbeat.kube.watch import WatchEvent
@@ -26,6 +29,9 @@ SOURCES = ("GitRepository", "OCIRepository", "HelmRepository", "HelmChart", "Buc
 """Kinds with a `status.artifact`."""
 OFFERED = ("ExternalArtifact",)
 """Of these, what nobody reconciles: whoever makes one writes its status."""
+_KEPT = ("name", "namespace", "uid", "generation", "labels", "annotations", "deletionTimestamp")
+_LEFT_OUT = ("values", "postRenderers")
+"""Of a HelmRelease's spec: large, and no place for what a `readyExpr` asks."""
 FORBIDDEN_FOR = 2.0
 """Seconds of 403 after which the others no longer wait for this kind's list."""
 GONE_AFTER = 30.0
@@ -34,8 +40,9 @@ _TEXTS = ("path", "url", "revision", "digest")
 
 
 def kinds_of_others(owned: Collection[str]) -> list[Kind]:
-    """The kinds of sources that this installation does not reconcile."""
-    return [KINDS[name] for name in SOURCES if name not in owned or name in OFFERED]
+    """The kinds that this installation does not reconcile and uses: all sources, and appliers where it owns one."""
+    used = (*SOURCES, *APPLIERS) if set(APPLIERS) & set(owned) else SOURCES
+    return [KINDS[name] for name in used if name not in owned or name in OFFERED]
 
 
 def offer_of(kind: Kind, obj: Mapping[str, Any], store: ArtifactStore) -> bytes | None:
@@ -45,6 +52,21 @@ def offer_of(kind: Kind, obj: Mapping[str, Any], store: ArtifactStore) -> bytes 
         return None
     meta = obj["metadata"]
     return record.encode(store, Source(kind.name, meta["namespace"], meta["name"], meta["uid"]), artifact)
+
+
+def state_of(kind: Kind, obj: Mapping[str, Any]) -> bytes:
+    """The record of an applier: what a dependent asks, and as `revision` what it is woken by when it moves."""
+    meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+    conditions = sorted(f"{c.get('type')}={c.get('status')} {c.get('reason')}" for c in status.get("conditions") or [])
+    moves = (meta.get("generation"), status.get("observedGeneration"), conditions, status.get("lastAppliedRevision"))
+    slim = {
+        "apiVersion": kind.api_version,
+        "kind": kind.name,
+        "metadata": {key: meta[key] for key in _KEPT if key in meta},
+        "spec": {key: value for key, value in spec.items() if key not in _LEFT_OUT},
+        "status": status,
+    }
+    return msgspec.json.encode({"revision": str(moves), "object": slim})
 
 
 class ForeignKind:
@@ -101,7 +123,8 @@ class ForeignKind:
                 self._withdraw(ref)
 
     def _take(self, obj: Mapping[str, Any]) -> None:
-        ref, offer = self._ref(obj), offer_of(self.kind, obj, self._store)
+        applier = self.kind.name in APPLIERS
+        ref, offer = self._ref(obj), state_of(self.kind, obj) if applier else offer_of(self.kind, obj, self._store)
         if offer is None:
             self._withdraw(ref)
         elif self._seen.get(ref) != hash(offer):

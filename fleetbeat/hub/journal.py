@@ -12,6 +12,8 @@ from itertools import groupby
 from fleetbeat.errors import Rebuilding, Retryable
 from fleetbeat.state import Record, State
 
+APPLIERS = ("Kustomization", "HelmRelease")
+"""Kinds that are depended on; news of others are news of an artifact."""
 BATCH = 500
 
 
@@ -98,7 +100,9 @@ class Journal:
             return
         try:
             for source in self._state.untold():
-                self._state.poke_dependents(source, f"{source} changed", urgent=True)
+                kind = source.partition("/")[0]
+                why = f"dependency {source} changed" if kind in APPLIERS else f"{source} changed"
+                self._state.poke_dependents(source, why, urgent=True)
                 self._state.told([source], self._fence)
         except Rebuilding:
             return  # it is told when the epoch is committed

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from sys import intern
 
 from fleetbeat.api.refs import ObjectId, Ref
-from fleetbeat.hub.identity import HUB_LABEL
 from fleetbeat.hub.memo import Kind
 from fleetbeat.hub.sightings import Sightings
 from fleetbeat.kube.discovery import Resource
@@ -17,6 +16,8 @@ from fleetbeat.kube.watch import Session, Watch, WatchEvent
 
 NAME_LABEL = "kustomize.toolkit.fluxcd.io/name"
 NAMESPACE_LABEL = "kustomize.toolkit.fluxcd.io/namespace"
+SELECTOR = f"{NAME_LABEL},{NAMESPACE_LABEL}"
+"""What some Kustomization applied, another hub's or Flux's too: of those no memo knows, so they wake nobody."""
 
 Expected = Callable[[Kind], Awaitable[dict[str, str]]]
 """kind → `<inventory id>@<version>` → ref, of everything that runs left on this cluster."""
@@ -31,7 +32,6 @@ class ManagedKind:
         kind: Kind,
         resource: Resource,
         http: Session,
-        hub_id: str,
         sightings: Sightings,
         expected: Expected,
         on_error: Callable[[KubeError], None],
@@ -42,8 +42,7 @@ class ManagedKind:
         self._expected = expected
         self._owners: dict[str, str] | None = None
         """key → ref of its owner; what a foreign hand may have taken off the object. None before the first list."""
-        selector = f"{HUB_LABEL}={hub_id}"
-        self.watch = Watch(http, resource.path(), self.on_list, self.on_event, True, selector, on_error)
+        self.watch = Watch(http, resource.path(), self.on_list, self.on_event, True, SELECTOR, on_error)
 
     async def on_list(self, items: list[Partial]) -> None:
         """Everything there is; what is missing since the last list, or of what runs left, counts as deleted."""

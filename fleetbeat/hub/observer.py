@@ -15,7 +15,6 @@ from time import monotonic
 from fleetbeat.api.refs import HUB
 from fleetbeat.errors import FleetbeatError, Rebuilding
 from fleetbeat.hub.clusterwatch import ClusterWatch
-from fleetbeat.hub.identity import hub_id
 from fleetbeat.hub.inventory import Inventory
 from fleetbeat.hub.memo import Kind
 from fleetbeat.hub.reminder import Reminder
@@ -44,28 +43,17 @@ async def run(config: ClusterConfig, state: State, budget: int = BUDGET) -> None
     """Observe for ever; ends cleanly when cancelled. `config` is the hub's, which also holds the kubeconfigs."""
     client = KubeClient(config)
     try:
-        await Observer(client, state, await _identity(client), budget).work()
+        await Observer(client, state, budget).work()
     finally:
         client.close()
-
-
-async def _identity(client: KubeClient) -> str:
-    reminder = Reminder(log)
-    while True:
-        try:
-            return await asyncio.to_thread(hub_id, client)
-        except FleetbeatError as error:
-            reminder.warn(f"the hub cannot be read: {error.message}")
-            await asyncio.sleep(RETRY)
 
 
 class Observer:
     """One process's watches."""
 
-    def __init__(self, hub: KubeClient, state: State, identity: str, budget: int) -> None:
+    def __init__(self, hub: KubeClient, state: State, budget: int) -> None:
         self._hub = hub
         self._state = state
-        self._identity = identity
         self._budget = budget
         self._inventory = Inventory(state)
         self._sightings = Sightings(state)
@@ -146,7 +134,7 @@ class Observer:
         async def returned() -> None:
             await self._guarded(asyncio.to_thread(self._wake_stranded, cluster))
 
-        return ClusterWatch(cluster, access, self._identity, self._sightings, expected, returned)
+        return ClusterWatch(cluster, access, self._sightings, expected, returned)
 
     def _wake_stranded(self, cluster: str) -> None:
         refs = self._inventory.stranded(cluster)

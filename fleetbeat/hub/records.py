@@ -5,18 +5,20 @@ Total: whatever passed the CRD's schema becomes a record, and what is wrong with
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 import orjson
 
 from fleetbeat.api.kinds import Kind
 from fleetbeat.api.meta import REQUESTED_AT, parse_duration
-from fleetbeat.api.refs import Ref
+from fleetbeat.api.refs import Ref, status_of
 from fleetbeat.errors import InvalidSpec
 from fleetbeat.kube.reach import Reach
 from fleetbeat.state.records import Record
-from fleetbeat.state.shards import shard_of
+from fleetbeat.state.shards import SOURCE, shard_of
 
 DEFAULT_INTERVALS = {"Kustomization": 300.0, "HelmRepository": 60.0, "ArtifactGenerator": 3600.0}
 """Seconds, for kinds whose interval may be absent."""
@@ -28,6 +30,8 @@ RECONCILE = "source.extensions.fluxcd.io/reconcile"
 _DROPPED = ("managedFields", "resourceVersion")
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
+_PRIVATE = re.compile(r"//[^/@\s]*@|\?\S*")
+
 Object = Mapping[str, Any]
 
 
@@ -36,9 +40,9 @@ def record_of(kind: Kind, obj: Object) -> Record:
     meta, spec = obj["metadata"], _mapping(obj.get("spec"))
     ref = Ref(kind.name, meta["namespace"], meta["name"])
     reach = reach_of(ref, spec)
-    status = obj.get("status")
+    status, shard = obj.get("status"), shard_of(kind.name, reach.cluster)
     return Record(
-        shard=shard_of(kind.name, reach.cluster),
+        shard=shard,
         ref=str(ref),
         uid=meta["uid"],
         rv=meta["resourceVersion"],
@@ -52,7 +56,14 @@ def record_of(kind: Kind, obj: Object) -> Record:
         suspended=_suspended(meta, spec),
         deleting=bool(meta.get("deletionTimestamp")),
         reach=reach.encode(),
+        group=_upstream(kind, spec) if shard == SOURCE else "",
     )
+
+
+def _upstream(kind: Kind, spec: Object) -> str:
+    """A short digest of what a source reads, without accounts: sources of one server's answer come due together."""
+    place = "".join(str(spec.get(field) or "") + " " for field in ("url", "endpoint", "bucketName"))
+    return sha256(f"{kind.name} {_PRIVATE.sub('//', place)}".encode()).hexdigest()[:8]
 
 
 def _suspended(meta: Object, spec: Object) -> bool:
@@ -85,7 +96,10 @@ def targets_of(ref: Ref, spec: Object) -> Iterator[str]:
     if source.get("kind") and source.get("name"):
         yield f"{source['kind']}/{source.get('namespace') or ref.namespace}/{source['name']}"
     for entry in _mappings(spec.get("dependsOn")):
-        yield f"{ref.kind}/{entry.get('namespace') or ref.namespace}/{entry.get('name')}"
+        dependency = Ref(entry.get("kind") or ref.kind, entry.get("namespace") or ref.namespace, entry.get("name", ""))
+        yield str(dependency)
+        if entry.get("readyExpr"):
+            yield status_of(dependency)
     for entry in _mappings(spec.get("include")):
         yield f"GitRepository/{ref.namespace}/{_mapping(entry.get('repository')).get('name')}"
     for entry in _mappings(spec.get("sources")):

@@ -23,7 +23,7 @@ from fleetbeat.hub.role import HUB_PAUSE, Tenure, hold
 from fleetbeat.hub.status import StatusWriter
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
-from fleetbeat.state import Changed, State, StoredEvent
+from fleetbeat.state import CALM, Changed, State, StoredEvent
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,9 @@ REREAD_SECONDS = 2.0
 """How often the marks are read from the start, for what a cursor may have missed."""
 RETRY_SECONDS = (0.25, 10.0)
 """Pause before a failed write is tried again: the first, doubled up to the last."""
+
+_CALM = msgspec.json.encode({CALM: True})[:-1]
+"""How a calm status begins."""
 
 T = TypeVar("T")
 
@@ -67,7 +70,8 @@ class Reporter:
         self._busy: dict[str, int] = {}
         """ref → seq that is being written, or whose write waits to be tried again."""
         self._failures: dict[str, int] = {}
-        self._ready: asyncio.Queue[str] = asyncio.Queue()
+        self._ready: asyncio.PriorityQueue[tuple[bool, int, str]] = asyncio.PriorityQueue()
+        """(calm, seq, ref) of `_latest`: what somebody waits for first; one that was written already is passed over."""
         self._room = asyncio.Event()
         """Clear while so much waits to be written that no more is read."""
         self._room.set()
@@ -109,12 +113,17 @@ class Reporter:
         self._latest[change.ref] = change
         if len(self._latest) > BATCH:
             self._room.clear()
-        if waiting is None and change.ref not in self._busy:
-            self._ready.put_nowait(change.ref)
+        if change.ref not in self._busy and (waiting is None or _is_calm(waiting) > _is_calm(change)):
+            self._put(change)
+
+    def _put(self, change: Changed) -> None:
+        self._ready.put_nowait((_is_calm(change), change.seq, change.ref))
 
     async def _write_statuses(self) -> None:
         while True:
-            ref = await self._ready.get()
+            _, _, ref = await self._ready.get()
+            if ref not in self._latest or ref in self._busy:
+                continue
             change = self._latest.pop(ref)
             if len(self._latest) <= BATCH:
                 self._room.set()
@@ -139,7 +148,7 @@ class Reporter:
         self._failures.pop(ref, None)
         self._busy.pop(ref, None)
         if ref in self._latest:
-            self._ready.put_nowait(ref)
+            self._put(self._latest[ref])
 
     def _again(self, change: Changed, problem: str) -> None:
         """The ref stays busy during its pause; a newer change that came meanwhile is written instead."""
@@ -152,7 +161,7 @@ class Reporter:
 
     def _resume(self, ref: str) -> None:
         self._busy.pop(ref, None)
-        self._ready.put_nowait(ref)
+        self._put(self._latest[ref])
 
     async def _write_events(self) -> None:
         """In order for each ref; the position moves when a whole batch is written."""
@@ -179,6 +188,10 @@ class Reporter:
 
 class TenureEnding(FleetbeatError):
     """The reporter's lease is about to end, so nothing new is written."""
+
+
+def _is_calm(change: Changed) -> bool:
+    return change.status.startswith(_CALM)
 
 
 class _Named(msgspec.Struct):

@@ -51,7 +51,7 @@ class StatusWriter:
             return self._finalize(kind, name, uid)
         if fields.get(RELEASED):
             return self._replace(kind, name, uid, {}) and self._finalize(kind, name, uid, deleting=False)
-        return self._replace(kind, name, uid, fields)
+        return self._replace(kind, name, uid, {key: value for key, value in fields.items() if not key.startswith("$")})
 
     def _replace(self, kind: Kind, ref: Ref, uid: str, status: dict[str, Any]) -> bool:
         """Only a JSON patch's `test` holds the status subresource to a uid: a uid in a merge patch is ignored there."""

@@ -1,7 +1,8 @@
 """Staged server-side apply of everything that one resource wants on one cluster.
 
 A stage reads like a sentence: resolve, read metadata, look (dry run), refuse or write, settle. Nothing of a stage is
-written when the API server refuses any object of it; where only one is to be written, its write needs no dry run. What
+written when the API server refuses any object of it, unless the options say that the others are to be; where only one
+is to be written, its write needs no dry run. What
 the ledger and the fingerprints say is unchanged costs no more than its metadata. The ledger itself is the caller's to
 save: a superset before, exact after.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fleetbeat.api.refs import ObjectId, split_api_version
@@ -20,6 +22,7 @@ from fleetbeat.kube.desired import Desired, prepare
 from fleetbeat.kube.discovery import Resource
 from fleetbeat.kube.errors import Forbidden, NoMatch
 from fleetbeat.kube.establish import NEW_KIND_PATIENCE, establish
+from fleetbeat.kube.ignoring import ignored_in
 from fleetbeat.kube.ledger import Ledger, LedgerEntry
 from fleetbeat.kube.look import Looked, Verdict, look
 from fleetbeat.kube.metadata import Live, get_metadata, list_metadata
@@ -63,6 +66,8 @@ class _Run:
     labels: Mapping[str, str]
     patience: float = 0.0
     done: list[Written] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """Of a run that goes on with what is valid."""
 
     def result(self) -> ApplyResult:
         changes = [
@@ -73,8 +78,16 @@ class _Run:
         entries = {w.looked.desired.id: w.entry for w in self.done if w.entry is not None}
         return ApplyResult(tuple(changes), entries, frozenset(w.looked.desired.id for w in self.done if w.terminating))
 
-    def fail(self, problems: Iterable[str]) -> ApplyFailed:
-        return ApplyFailed(problems, self.result())
+    def fail_on(self, problems: Iterable[str]) -> None:
+        """Ends the run, or notes them for its end."""
+        self.problems += problems
+        if self.problems and not self.options.valid:
+            self.end()
+
+    def end(self) -> None:
+        """Raises ApplyFailed when there were problems."""
+        if self.problems:
+            raise ApplyFailed(self.problems, self.result())
 
 
 def apply_set(
@@ -85,9 +98,10 @@ def apply_set(
     Raises ApplyFailed naming every refused object; KubeError when the cluster cannot be reached; what the guard raises.
     """
     _refuse_duplicates(desired)
-    run = _Run(target, ledger, options, marks.owner_labels(options.owner, options.hub_id))
-    for stage in order.grouped(desired, ObjectId.of, order.stage):
+    run = _Run(target, ledger, options, marks.owner_labels(options.owner))
+    for stage in order.grouped(desired, ObjectId.of, partial(order.stage, early=options.early)):
         _apply_stage(run, stage)
+    run.end()
     return run.result()
 
 
@@ -101,16 +115,10 @@ def _apply_stage(run: _Run, stage: Sequence[Mapping[str, Any]]) -> None:
     wanted = _resolve(run, stage)
     live = _read_live(run, wanted)
     looked = _look_at_lone(run, wanted, live) or _look_at_all(run, wanted, live)
-    refusals = [found.refusal for found in looked if found.refusal]
-    if refusals:
-        raise run.fail(refusals)
-    written = _write_all(run, looked)
-    problems = [one.problem for one in written if one.problem]
-    if problems:
-        raise run.fail(problems)
-    problems = establish(run.target, written)
-    if problems:
-        raise run.fail(problems)
+    run.fail_on(found.refusal for found in looked if found.refusal)
+    written = _write_all(run, [found for found in looked if not found.refusal])
+    run.fail_on(one.problem for one in written if one.problem)
+    run.fail_on(establish(run.target, [one for one in written if not one.problem]))
     if any(w.looked.desired.id.kind == "CustomResourceDefinition" and w.action == "created" for w in written):
         run.patience = NEW_KIND_PATIENCE
 
@@ -129,9 +137,8 @@ def _resolve(run: _Run, stage: Sequence[Mapping[str, Any]]) -> list[Desired]:
         if resource.namespaced and not oid.namespace:
             refusals.append(f"{oid} namespace not specified: set metadata.namespace or spec.targetNamespace")
             continue
-        wanted.append(prepare(obj, resource, run.labels))
-    if refusals:
-        raise run.fail(refusals)
+        wanted.append(prepare(obj, resource, run.labels, ignored_in(obj, run.options.ignore)))
+    run.fail_on(refusals)
     return wanted
 
 
@@ -152,10 +159,8 @@ def _read_kind(run: _Run, resource: Resource, ids: Sequence[ObjectId]) -> dict[O
     if len(ids) >= LIST_FROM:
         namespaces = {oid.namespace for oid in ids}
         namespace = namespaces.pop() if len(namespaces) == 1 else ""
-        owner = run.options.owner
-        selector = f"{marks.NAME}={owner.name},{marks.NAMESPACE}={owner.namespace}"
         try:
-            return list_metadata(run.target, resource, selector, namespace)
+            return list_metadata(run.target, resource, marks.selector(run.options.owner), namespace)
         except Forbidden:
             pass  # the account may read its own namespaces only
     read = pool.run_all(lambda oid: get_metadata(run.target.client, resource, oid.namespace, oid.name), ids)
@@ -204,13 +209,13 @@ def _settled(run: _Run, desired: Desired, live: Live | None) -> Looked | None:
 
 
 def _write_all(run: _Run, looked: Sequence[Looked]) -> list[Written]:
-    """Wave after wave, each in parallel; a wave with a failure is the last."""
+    """Wave after wave, each in parallel; a wave with a failure is the last, unless what is valid is to be applied."""
     written: list[Written] = []
     for wave in order.grouped(looked, lambda found: found.desired.id, order.wave):
         outcomes = pool.run_all(lambda found: _finish(run, found), wave)
         written += outcomes
         run.done += outcomes
-        if any(outcome.problem for outcome in outcomes):
+        if any(outcome.problem for outcome in outcomes) and not run.options.valid:
             break
     return written
 

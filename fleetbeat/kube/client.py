@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -229,7 +230,7 @@ class KubeClient:
         options: dict[str, Any] = {
             "body": payload,
             "headers": headers,
-            "timeout": urllib3.Timeout(connect=min(timeout, CONNECT_TIMEOUT), read=timeout),
+            "timeout": _timeouts(timeout),
             "retries": False,
             "redirect": False,
             "preload_content": False,
@@ -258,7 +259,17 @@ def resource_of(path: str) -> str:
 
 
 def _query(params: Params) -> str:
-    return urlencode({k: str(v).lower() if isinstance(v, bool) else v for k, v in params.items()})
+    return _encoded(tuple(params.items()))
+
+
+@lru_cache(maxsize=256)
+def _encoded(params: tuple[tuple[str, str | int | bool], ...]) -> str:
+    return urlencode({k: str(v).lower() if isinstance(v, bool) else v for k, v in params})
+
+
+@lru_cache(maxsize=16)
+def _timeouts(seconds: float) -> urllib3.Timeout:
+    return urllib3.Timeout(connect=min(seconds, CONNECT_TIMEOUT), read=seconds)
 
 
 def _pause(error: KubeError, attempt: int, idempotent: bool) -> float | None:

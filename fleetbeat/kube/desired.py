@@ -35,6 +35,8 @@ class Desired:
     """JSON."""
     digest: str
     metadata: Mapping[str, Any]
+    ignored: tuple[tuple[str, ...], ...] = ()
+    """JSON pointers, in parts, of what is left as it is once the object exists (ignoring.py)."""
 
     @property
     def path(self) -> str:
@@ -42,7 +44,12 @@ class Desired:
         return self.resource.path(self.id.namespace, self.id.name)
 
 
-def prepare(rendered: Mapping[str, Any], resource: Resource, labels: Mapping[str, str]) -> Desired:
+def prepare(
+    rendered: Mapping[str, Any],
+    resource: Resource,
+    labels: Mapping[str, str],
+    ignored: tuple[tuple[str, ...], ...] = (),
+) -> Desired:
     """The canonical form of a rendered object, with `labels` added. The input is not changed."""
     obj = dict(rendered)
     metadata = {key: value for key, value in rendered["metadata"].items() if key not in _SERVER_SET}
@@ -58,8 +65,9 @@ def prepare(rendered: Mapping[str, Any], resource: Resource, labels: Mapping[str
     if obj["kind"] == _CRD:
         _drop_placeholder_ca(obj)
     body = orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)
-    digest = hashlib.blake2b(body, digest_size=16).hexdigest()
-    return Desired(ObjectId.of(obj), resource, body, digest, metadata)
+    intent = body + orjson.dumps(ignored) if ignored else body  # what is no longer ignored is to be restored
+    digest = hashlib.blake2b(intent, digest_size=16).hexdigest()
+    return Desired(ObjectId.of(obj), resource, body, digest, metadata, ignored)
 
 
 def _drop_last_applied(metadata: Object) -> None:

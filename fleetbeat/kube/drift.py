@@ -6,7 +6,7 @@ both sides alike. Pure functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fleetbeat.kube import managers
@@ -19,10 +19,17 @@ MOST_NAMED = 10
 _COMPARED_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 
 
-def find(live: Object, wanted: Object, overridden: Sequence[str] = (), *, merge: bool = False) -> tuple[str, ...]:
+def find(
+    live: Object,
+    wanted: Object,
+    overridden: Sequence[str] = (),
+    *,
+    merge: bool = False,
+    innocent: Callable[[Path], bool] = lambda path: False,
+) -> tuple[str, ...]:
     """What an apply would change in `live`, given `wanted`, the answer to its dry run; empty when nothing.
 
-    merge: additions by kubectl are welcome (`ssa: Merge`).
+    merge: additions by kubectl are welcome (`ssa: Merge`). innocent: fields of which others have the say.
     """
     before = live["metadata"].get("managedFields") or []
     after = wanted["metadata"].get("managedFields") or []
@@ -31,14 +38,16 @@ def find(live: Object, wanted: Object, overridden: Sequence[str] = (), *, merge:
         named = ["metadata.managedFields: our ownership was removed"]
         return tuple([*named, *_plain(live, wanted)][:MOST_NAMED])
     intended = managers.own_fields(after) or {}
-    lost = [path for path in leaves(intended) if not contains(ours, path)]
+    lost = [path for path in leaves(intended) if not contains(ours, path) and not innocent(path)]
     named = [_lost(path, live, before) for path in lost]
     if not merge:
-        named += list(_added(before, union(ours, intended), overridden))
+        named += list(_added(before, union(ours, intended), overridden, innocent))
         if managers.LAST_APPLIED in (live["metadata"].get("annotations") or {}):
             named.append(f"metadata.annotations[{managers.LAST_APPLIED}] added by kubectl")
         named = named or [
-            f"co-owned by {entry['manager']}" for entry in before if managers.is_taken_over(entry, overridden)
+            f"co-owned by {entry['manager']}"
+            for entry in before
+            if managers.is_taken_over(entry, overridden) and not all(map(innocent, leaves(entry.get("fieldsV1") or {})))
         ]
     return _limited(dict.fromkeys(named)) if named else tuple(_plain(live, wanted)[:MOST_NAMED])
 
@@ -61,10 +70,16 @@ def _lost(path: Path, live: Object, entries: Sequence[managers.Entry]) -> str:
     return f"{printed(path)} {'changed' if there else 'removed'}{by}"
 
 
-def _added(entries: Sequence[managers.Entry], ours: Mapping[str, Any], overridden: Sequence[str]) -> Iterator[str]:
+def _added(
+    entries: Sequence[managers.Entry],
+    ours: Mapping[str, Any],
+    overridden: Sequence[str],
+    innocent: Callable[[Path], bool],
+) -> Iterator[str]:
     for entry in entries:
         if managers.is_taken_over(entry, overridden):
             added = [path for path in leaves(entry.get("fieldsV1") or {}) if not contains(ours, path)]
+            added = [path for path in added if not innocent(path)]
             yield from (f"{printed(path)} added by {entry['manager']}" for path in added)
 
 

@@ -70,6 +70,33 @@ def lookup(obj: Any, path: Path) -> tuple[bool, Any]:
     return True, obj
 
 
+def pointer(obj: Any, path: Path) -> tuple[str, ...] | None:
+    """The JSON pointer, in parts, of what is at `path` in `obj`; of a field that is not there, where it would be.
+
+    None when it is in an item of a list that is not there.
+    """
+    parts: list[str] = []
+    for element in path:
+        mark, _, rest = element.partition(":")
+        if mark == "f":
+            parts.append(rest)
+        else:
+            index = _index(obj, element)
+            if index is None:
+                return None
+            parts.append(str(index))
+        _, obj = _step(obj, element)
+    return tuple(parts)
+
+
+def _index(items: Any, element: str) -> int | None:
+    there, item = _step(items, element)
+    if not there or not isinstance(items, list):
+        return None
+    mark, _, rest = element.partition(":")
+    return int(rest) if mark == "i" else next((n for n, one in enumerate(items) if one == item), None)
+
+
 def _step(obj: Any, element: str) -> tuple[bool, Any]:
     mark, _, rest = element.partition(":")
     if mark == "f":

@@ -23,6 +23,9 @@ from fleetbeat.kube.errors import Conflict, Forbidden, KubeError, NotFound
 
 NAMESPACE = "fleetbeat-system"
 LABEL = "fleetbeat.io/ledger"
+"""Label of a ledger: the id of its hub."""
+REF = "fleetbeat.io/ref"
+"""Annotation: its resource."""
 KEY = "ledger.json.gz"
 FORMAT = 1
 MAX_BYTES = 900_000
@@ -221,31 +224,42 @@ def _load(client: KubeClient, empty: Ledger) -> Ledger:
         found = client.get(_path(empty))
     except NotFound:
         return empty
-    try:
-        packed = base64.b64decode(found["binaryData"][KEY], validate=True)
-        document = _decoder.decode(gzip.decompress(packed))
-    except (KeyError, TypeError, ValueError, EOFError, OSError, msgspec.MsgspecError) as error:
-        raise LedgerUnreadable(
-            f"{where} is damaged ({type(error).__name__}); restore it, or delete it to start anew"
-        ) from error
+    document = _decode(found, where)
     if (document.ref, document.hub) != (str(empty.ref), empty.hub_id):
         raise LedgerUnreadable(f"{where} belongs to {document.ref} of another hub")
     if document.format != FORMAT:
         raise LedgerUnreadable(f"{where} has format {document.format}; this version reads {FORMAT}")
-    entries = {
-        ObjectId(e.group, e.kind, e.namespace, e.name): LedgerEntry(e.version, e.digest, e.fingerprint, e.uid)
-        for e in document.entries
-    }
     return replace(
         empty,
         fence=document.fence,
         applied=document.applied,
-        entries=entries,
+        entries=_entries(document),
         held=document.held,
         left=document.left,
         resource_version=found["metadata"]["resourceVersion"],
         uid=found["metadata"]["uid"],
     )
+
+
+def _decode(found: Mapping[str, Any], where: str) -> _Document:
+    try:
+        packed = base64.b64decode(found["binaryData"][KEY], validate=True)
+        return _decoder.decode(gzip.decompress(packed))
+    except (KeyError, TypeError, ValueError, EOFError, OSError, msgspec.MsgspecError) as error:
+        damage = f"{where} is damaged ({type(error).__name__}); restore it, or delete it to start anew"
+        raise LedgerUnreadable(damage) from error
+
+
+def _entries(document: _Document) -> dict[ObjectId, LedgerEntry]:
+    return {
+        ObjectId(e.group, e.kind, e.namespace, e.name): LedgerEntry(e.version, e.digest, e.fingerprint, e.uid)
+        for e in document.entries
+    }
+
+
+def entries_of(config_map: Mapping[str, Any]) -> dict[ObjectId, LedgerEntry]:
+    """What a ledger names, whosever it is. Raises LedgerUnreadable."""
+    return _entries(_decode(config_map, "ledger {namespace}/{name}".format(**config_map["metadata"])))
 
 
 def _config_map(ledger: Ledger) -> dict[str, Any]:
@@ -259,7 +273,7 @@ def _config_map(ledger: Ledger) -> dict[str, Any]:
         "name": ledger.name,
         "namespace": ledger.namespace,
         "labels": {LABEL: ledger.hub_id, "app.kubernetes.io/managed-by": "fleetbeat"},
-        "annotations": {"fleetbeat.io/ref": str(ledger.ref)},
+        "annotations": {REF: str(ledger.ref)},
     }
     if ledger.exists:
         metadata["resourceVersion"] = ledger.resource_version

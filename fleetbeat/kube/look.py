@@ -6,16 +6,19 @@ Owns the dry run and the decision; writes nothing. Every refusal becomes a sente
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from time import monotonic, sleep
 from typing import Any
 
-from fleetbeat.kube import drift, managers, marks
+from fleetbeat.kube import claims, drift, managers, marks
 from fleetbeat.kube.client import APPLY, PARTIAL, Params, Response
 from fleetbeat.kube.desired import Desired, redact
 from fleetbeat.kube.errors import Conflict, Invalid, KubeError, NotFound
+from fleetbeat.kube.fields import Path
+from fleetbeat.kube.ignoring import Around, around
 from fleetbeat.kube.ledger import LedgerEntry
 from fleetbeat.kube.metadata import Live, get_metadata
 from fleetbeat.kube.options import ApplyOptions
@@ -74,8 +77,13 @@ def look(
     if marks.ignored(desired.metadata):
         return Looked(desired, Verdict.SKIP, live)
     known = entry is not None and entry.digest == desired.digest
+    accept = None if known else PARTIAL
+    near: Around | None = None
     try:
-        answer = _dry_run(target, desired, patience, None if known else PARTIAL)
+        if desired.ignored:
+            answer, near = around_live(target, desired, options, lambda sent: _dry_run(target, sent, patience, accept))
+        else:
+            answer = _dry_run(target, desired, patience, accept)
     except KubeError as error:
         if error.status in (0, 401):
             raise  # no object's fault
@@ -86,7 +94,36 @@ def look(
     wanted = answer.json()
     if marks.ignored(wanted["metadata"]) or marks.once(desired.metadata):
         return Looked(desired, Verdict.SKIP, live or _metadata(target, desired))
-    return _compare(target, desired, wanted, live, options) if known else _change(desired, wanted, options)
+    if not known:
+        return _change(desired, wanted, options)
+    try:
+        there, wanted = (near.live, wanted) if near is not None else _same_moment(target, desired, wanted)
+    except NotFound:
+        return Looked(desired, Verdict.WRITE, drift=("deleted",))
+    return _compare(target, desired, there, wanted, live, options, near)
+
+
+def around_live(
+    target: Target, desired: Desired, options: ApplyOptions, send: Callable[[Desired], Response]
+) -> tuple[Response, Around | None]:
+    """`send` what leaves the ignored fields of the live object as they are; the object as desired when there is none.
+
+    Again when the object moved in between: the API server refuses what was made for an older version. Raises KubeError.
+    """
+    labels = marks.owner_labels(options.owner)
+    for attempt in range(_TRIES):
+        try:
+            there = target.writer.get(desired.path)
+        except NotFound:
+            return send(desired), None
+        near = around(desired.body, there, desired.ignored, labels, options.overridden)
+        try:
+            return send(replace(desired, body=near.body)), near
+        except KubeError as error:
+            error.message = redact(error.message, near.body, desired.id.kind)
+            if not _lost_race(error) or attempt == _TRIES - 1:
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _change(desired: Desired, wanted: Mapping[str, Any], options: ApplyOptions) -> Looked:
@@ -97,22 +134,29 @@ def _change(desired: Desired, wanted: Mapping[str, Any], options: ApplyOptions) 
 
 
 def _compare(
-    target: Target, desired: Desired, wanted: Mapping[str, Any], live: Live | None, options: ApplyOptions
+    target: Target,
+    desired: Desired,
+    there: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    live: Live | None,
+    options: ApplyOptions,
+    near: Around | None,
 ) -> Looked:
     """Our intent is as before and somebody touched the object: was it innocent."""
-    try:
-        there, wanted = _same_moment(target, desired, wanted)
-    except NotFound:
-        return Looked(desired, Verdict.WRITE, drift=("deleted",))
     if marks.ignored(there["metadata"]):
         return Looked(desired, Verdict.SKIP, live)
     merge = _merges(desired, there)
-    found = drift.find(there, wanted, options.overridden, merge=merge)
+    innocent = partial(near.covers, wanted=wanted) if near is not None else _nothing
+    found = drift.find(there, wanted, options.overridden, merge=merge, innocent=innocent)
     rv = there["metadata"]["resourceVersion"]
     if not found:
         return Looked(desired, Verdict.KEEP, _same_version(target, desired, live, rv), rv=rv)
     takeover = not merge and managers.takeover_patch(there, options.overridden) is not None
     return Looked(desired, Verdict.WRITE, live, drift=found, takeover=takeover, rv=rv)
+
+
+def _nothing(path: Path) -> bool:
+    return False
 
 
 def _same_moment(
@@ -174,6 +218,7 @@ def _refused(target: Target, desired: Desired, error: KubeError, options: ApplyO
     if live is None or not _may_recreate(desired, live, options):
         return Looked(desired, Verdict.KEEP, refusal=refusal)
     other = marks.owned_by_another(live.labels, options.owner, options.hub_id)
+    other = other or claims.others(target, options).get(desired.id, "")
     if other:
         return Looked(desired, Verdict.KEEP, refusal=f"{refusal}; not recreated because it belongs to {other}")
     problem = _invalid_as_new(target, desired)
@@ -184,9 +229,13 @@ def _refused(target: Target, desired: Desired, error: KubeError, options: ApplyO
 
 def _cannot_change(error: KubeError) -> bool:
     """Whether the change itself is refused. A lost race is a conflict too, and passes by itself."""
-    if isinstance(error, Conflict) and "has been modified" in error.message:
+    if _lost_race(error):
         return False
     return isinstance(error, (Invalid, Conflict)) or bool(_IMMUTABLE.search(error.message))
+
+
+def _lost_race(error: KubeError) -> bool:
+    return isinstance(error, Conflict) and "has been modified" in error.message
 
 
 def _may_recreate(desired: Desired, live: Live, options: ApplyOptions) -> bool:

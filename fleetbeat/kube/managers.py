@@ -3,7 +3,8 @@
 What kubectl, clients from before server-side apply, and our own updates own becomes ours, so that the apply that
 follows removes what is not desired.
 
-Pure functions over decoded managedFields. A manager named `flux-client-side-apply` is nobody of these, and stays.
+Pure functions over decoded managedFields. The manager `flux-client-side-apply` is never one of these: under its name a
+person keeps fields on purpose (`kubectl apply --field-manager=flux-client-side-apply`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from fleetbeat.kube.marks import MANAGER
 Entry = Mapping[str, Any]
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+SPARED = "flux-client-side-apply"
 _APPLY, _UPDATE = "Apply", "Update"
 
 
@@ -26,11 +28,11 @@ def is_ours(entry: Entry) -> bool:
 
 
 def is_taken_over(entry: Entry, overridden: Sequence[str] = ()) -> bool:
-    """True for an entry whose fields become ours. `overridden`: further manager names of this installation."""
+    """True for an entry whose fields become ours. `overridden`: how further managers' names begin, as kubectl's do."""
     manager, operation = entry.get("manager") or "", entry.get("operation")
-    if entry.get("subresource"):
+    if entry.get("subresource") or manager == SPARED:
         return False
-    if manager.startswith("kubectl") or manager in overridden:
+    if manager.startswith(("kubectl", *overridden)):
         return True
     return operation == _UPDATE and manager in ("before-first-apply", MANAGER)
 

@@ -11,6 +11,7 @@ GROUP = "kustomize.toolkit.fluxcd.io"
 NAME = f"{GROUP}/name"
 NAMESPACE = f"{GROUP}/namespace"
 HUB = "fleetbeat.io/hub"
+"""A label that earlier versions put on every object. No longer written; obeyed where another hub's id stands in it."""
 MANAGER = "kustomize-controller"
 """Our field manager: Flux's own name, so that neither takeover nor hand-back moves ownership."""
 
@@ -18,14 +19,23 @@ Metadata = Mapping[str, Any]
 """`metadata` of an object, or anything with `labels` and `annotations`."""
 
 
-def owner_labels(owner: Ref, hub_id: str) -> dict[str, str]:
-    """Whose an object is."""
-    return {NAME: owner.name, NAMESPACE: owner.namespace, HUB: hub_id}
+OWNED = f"{NAME},{NAMESPACE}"
+"""Selects by label what some Kustomization applied: ours, another hub's or Flux's. Ledgers tell which is whose."""
+
+
+def owner_labels(owner: Ref) -> dict[str, str]:
+    """Whose an object is, exactly as Flux writes it: anything more would be drift to `flux diff`."""
+    return {NAME: owner.name, NAMESPACE: owner.namespace}
+
+
+def selector(owner: Ref) -> str:
+    """Selects by label what carries this owner's name."""
+    return f"{NAME}={owner.name},{NAMESPACE}={owner.namespace}"
 
 
 def is_owned(labels: Mapping[str, str], owner: Ref, hub_id: str) -> bool:
-    """True when the labels name exactly this owner of this hub."""
-    return owner_labels(owner, hub_id).items() <= labels.items()
+    """True when the labels name exactly this owner and no other hub."""
+    return owner_labels(owner).items() <= labels.items() and labels.get(HUB, hub_id) == hub_id
 
 
 def owned_by_another(labels: Mapping[str, str], owner: Ref, hub_id: str) -> str:

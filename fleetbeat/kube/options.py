@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fleetbeat.api.refs import Ref
+from fleetbeat.kube.ignoring import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +15,19 @@ class ApplyOptions:
 
     owner: Ref
     hub_id: str
+    uid: str = ""
+    """The owner's uid, where it lives on another cluster than its objects: one of its name there is somebody else."""
     force: bool = False
     """Objects that the API server cannot change in place are deleted and created (spec.force)."""
     guard: Callable[[], None] = lambda: None
     """Called before every write; raises (LostLease) when this run may not write any more."""
+    valid: bool = False
+    """Objects that the API server accepts are applied although it refuses others of their stage or of one before."""
     full: bool = False
     """Compare every object by dry run, also those whose fingerprint is unchanged."""
     overridden: tuple[str, ...] = ()
-    """Field managers whose fields are taken over besides kubectl's."""
+    """How the names begin of field managers whose fields are taken over besides kubectl's."""
+    early: frozenset[tuple[str, str]] = frozenset()
+    """(group, kind) of what is applied in a stage of its own before all others."""
+    ignore: tuple[Rule, ...] = ()
+    """Fields that others have the say of once an object exists (spec.ignore)."""

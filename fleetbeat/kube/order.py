@@ -5,7 +5,7 @@ Pure functions of an object's group and kind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import groupby
 from typing import TypeVar
 
@@ -42,6 +42,7 @@ _RANK = {kind: rank for rank, kind in enumerate(_FIRST)} | {kind: _OTHERS + 1 + 
 _WORKLOADS = _RANK["Deployment"]
 
 T = TypeVar("T")
+GroupKind = tuple[str, str]
 
 
 def rank(oid: ObjectId) -> tuple[int, str, str, str, str]:
@@ -49,11 +50,16 @@ def rank(oid: ObjectId) -> tuple[int, str, str, str, str]:
     return _RANK.get(oid.kind, _OTHERS), oid.group, oid.kind, oid.namespace, oid.name
 
 
-def stage(oid: ObjectId) -> int:
-    """1: what defines and contains the rest. 2: classes. 3: all others. A stage is complete before the next begins."""
+def stage(oid: ObjectId, early: Collection[GroupKind] = ()) -> int:
+    """1: what defines and contains the rest. 2: classes. 3: the kinds of `early`. 4: all others.
+
+    A stage is complete before the next begins.
+    """
     if oid.kind in ("CustomResourceDefinition", "Namespace", "ClusterRole"):
         return 1
-    return 2 if oid.kind.endswith("Class") else 3
+    if oid.kind.endswith("Class"):
+        return 2
+    return 3 if (oid.group, oid.kind) in early else 4
 
 
 def wave(oid: ObjectId) -> int:

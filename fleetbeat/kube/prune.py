@@ -1,8 +1,9 @@
 """Deleting what is no longer wanted: the most careful part.
 
-An object is deleted only when a fresh look shows that it still carries this owner's labels and this hub's id, is not
-marked to stay and is none of the objects that stay; and only in exactly that version of it (uid and resourceVersion
-preconditions). Whatever cannot be told for sure stays, and stays in the inventory.
+An object is deleted only when a fresh look shows that it is the very one that the ledger names, still carries this
+owner's labels, is not marked to stay, is none of the objects that stay, and nobody else says that it is theirs; and
+only in exactly that version of it (uid and resourceVersion preconditions). Whatever cannot be told for sure stays, and
+stays in the inventory.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fleetbeat.api.refs import ObjectId
 from fleetbeat.kube import marks, order, pool
+from fleetbeat.kube.claims import Claims, others
 from fleetbeat.kube.errors import Conflict, KubeError, NoMatch, NotFound, Unauthorized, Unreachable
 from fleetbeat.kube.ledger import LedgerEntry
 from fleetbeat.kube.metadata import Live, find_resource, get_metadata, list_metadata
@@ -42,6 +45,8 @@ class Pruned:
     changes: tuple[Change, ...]
     remaining: dict[ObjectId, LedgerEntry]
     errors: tuple[str, ...]
+    spared: tuple[str, ...] = ()
+    """What was not deleted because it is somebody else's now, and why; it left the inventory."""
 
 
 def doomed(
@@ -51,6 +56,7 @@ def doomed(
 
     Raises when the cluster cannot be reached.
     """
+    claims = others(target, options)
     kinds: dict[tuple[str, str, str], list[ObjectId]] = defaultdict(list)
     for oid, entry in stale.items():
         kinds[oid.group, entry.version, oid.kind].append(oid)
@@ -59,7 +65,7 @@ def doomed(
         for oid, live in _look(target, ids, stale, options).items():
             if live is None:
                 found[oid] = stale[oid].uid
-            elif live.uid not in kept and _stays(live, options) is None:
+            elif live.uid not in kept and _stays(oid, stale[oid], live, options, claims) is None:
                 found[oid] = live.uid
     return found
 
@@ -70,8 +76,7 @@ def _look(
     """The objects of one kind that are there; None for those that cannot be read."""
     try:
         resource = find_resource(target, ids[0], stale[ids[0]].version)
-        selector = f"{marks.NAME}={options.owner.name},{marks.NAMESPACE}={options.owner.namespace}"
-        listed = list_metadata(target, resource, selector)
+        listed = list_metadata(target, resource, marks.selector(options.owner))
     except NoMatch:
         return {} if target.discovery.certain(ids[0].group) else dict.fromkeys(ids)
     except (Unreachable, Unauthorized):
@@ -85,6 +90,7 @@ def _look(
 class _Outcome:
     action: str = ""
     error: str = ""
+    spared: str = ""
 
 
 def prune(
@@ -95,19 +101,28 @@ def prune(
     kept: uids of objects that stay; an object that is served under two groups has two ids and one uid.
     Errors of single objects are collected; raises when the cluster cannot be reached, and what the guard raises.
     """
+    if not stale:
+        return Pruned((), {}, ())
+    claims = others(target, options)
     outcomes: dict[ObjectId, _Outcome] = {}
-    for stage in reversed(order.grouped(stale, lambda oid: oid, order.stage)):
+    for stage in reversed(order.grouped(stale, lambda oid: oid, partial(order.stage, early=options.early))):
         for wave in reversed(order.grouped(stage, lambda oid: oid, order.wave)):
             ids = list(reversed(wave))
-            found = pool.run_all(lambda oid: _prune_one(target, oid, stale[oid], options, kept), ids)
+            found = pool.run_all(lambda oid: _prune_one(target, oid, stale[oid], options, kept, claims), ids)
             outcomes.update(zip(ids, found, strict=True))
     changes = tuple(Change(oid, stale[oid].version, out.action) for oid, out in outcomes.items() if out.action)
     remaining = {oid: stale[oid] for oid, outcome in outcomes.items() if outcome.error}
-    return Pruned(changes, remaining, tuple(outcome.error for outcome in outcomes.values() if outcome.error))
+    errors = tuple(outcome.error for outcome in outcomes.values() if outcome.error)
+    return Pruned(changes, remaining, errors, tuple(outcome.spared for outcome in outcomes.values() if outcome.spared))
 
 
 def _prune_one(
-    target: Target, oid: ObjectId, entry: LedgerEntry, options: ApplyOptions, kept: Collection[str]
+    target: Target,
+    oid: ObjectId,
+    entry: LedgerEntry,
+    options: ApplyOptions,
+    kept: Collection[str],
+    claims: Claims,
 ) -> _Outcome:
     try:
         resource = find_resource(target, oid, entry.version)
@@ -122,7 +137,7 @@ def _prune_one(
             live = get_metadata(target.client, resource, oid.namespace, oid.name)
             if live is None or live.uid in kept:
                 return _Outcome()
-            refusal = _stays(live, options)
+            refusal = _stays(oid, entry, live, options, claims)
             if refusal is not None:
                 return refusal
             options.guard()
@@ -139,11 +154,17 @@ def _prune_one(
     return _Outcome(error=f"{oid} delete failed: it changes faster than it can be looked at")
 
 
-def _stays(live: Live, options: ApplyOptions) -> _Outcome | None:
+def _stays(oid: ObjectId, entry: LedgerEntry, live: Live, options: ApplyOptions, claims: Claims) -> _Outcome | None:
     """Why this object is not deleted, None when it is."""
     marked = {"labels": live.labels, "annotations": live.annotations}
     if not marks.is_owned(live.labels, options.owner, options.hub_id):
         return _Outcome()
     if marks.kept(marked) or marks.ignored(marked):
         return _Outcome("skipped")
-    return _Outcome() if live.deleting else None
+    if live.deleting:
+        return _Outcome()
+    if oid in claims:
+        return _Outcome(spared=f"{oid} not deleted: it is applied by {claims[oid]}")
+    if entry.uid and entry.uid != live.uid:
+        return _Outcome(spared=f"{oid} not deleted: somebody made it anew since it was applied")
+    return None

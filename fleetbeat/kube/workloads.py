@@ -18,6 +18,8 @@ from fleetbeat.kube.readiness import (
     status_of,
 )
 
+NO_DEADLINE = 2**31 - 1
+"""As `progressDeadlineSeconds` the deployment controller takes it for none."""
 UNSCHEDULABLE_AFTER = 15.0
 """Seconds that a Pod may be unschedulable before that counts as a failure."""
 
@@ -46,25 +48,29 @@ def deployment(obj: Object) -> Health:
         return in_progress(f"replicas: {total}/{wanted}")
     if updated < wanted:
         return in_progress(f"updated: {updated}/{wanted}")
-    if total > updated:
-        return in_progress(f"pending termination: {total - updated}")
+    if total > wanted:
+        return in_progress(f"pending termination: {total - wanted}")
     if available < updated:
         return in_progress(f"available: {available}/{updated}")
     if ready < wanted:
         return in_progress(f"ready: {ready}/{wanted}")
-    if not _rolled_out(progressing, wanted):
+    if not _rolled_out(_spec(obj), progressing, wanted):
         return in_progress("the new replica set is not available yet")
     return current() if is_true(conditions, "Available") else in_progress("not available yet")
 
 
-def _rolled_out(progressing: Mapping[str, Any], wanted: int) -> bool:
-    """With a progress deadline (always set on apps/v1) the controller says when the new replica set is complete."""
-    done = progressing.get("status") == "True" and progressing.get("reason") == "NewReplicaSetAvailable"
-    return not progressing or done or wanted == 0
+def _rolled_out(spec: Mapping[str, Any], progressing: Mapping[str, Any], wanted: int) -> bool:
+    """With a progress deadline (an API server sets one) the controller says when the new replica set is complete.
+
+    Without replicas there is nothing to wait for, sooner than kstatus says so.
+    """
+    if wanted == 0 or _count(spec, "progressDeadlineSeconds", NO_DEADLINE) == NO_DEADLINE:
+        return True
+    return progressing.get("status") == "True" and progressing.get("reason") == "NewReplicaSetAvailable"
 
 
 def stateful_set(obj: Object) -> Health:
-    """Replicas are ready and updated; a partition asks for fewer, OnDelete for none."""
+    """Replicas are ready and updated; a partition (an API server sets 0) asks for fewer, OnDelete for none."""
     spec, status = _spec(obj), status_of(obj)
     strategy = spec.get("updateStrategy") or {}
     if strategy.get("type") == "OnDelete":
@@ -80,14 +86,14 @@ def stateful_set(obj: Object) -> Health:
         return in_progress(f"ready: {ready}/{wanted}")
     if total > wanted:
         return in_progress(f"pending termination: {total - wanted}")
-    partition = _count(strategy.get("rollingUpdate") or {}, "partition")
-    if partition:
+    partition = (strategy.get("rollingUpdate") or {}).get("partition")
+    if isinstance(partition, int):
         due = max(wanted - partition, 0)
         return current("partition rollout complete") if updated >= due else in_progress(f"updated: {updated}/{due}")
-    if _count(status, "currentReplicas") < wanted and updated < wanted:
-        return in_progress(f"updated: {updated}/{wanted}")
+    if _count(status, "currentReplicas") < wanted:
+        return in_progress(f"current: {_count(status, 'currentReplicas')}/{wanted}")
     if status.get("currentRevision") != status.get("updateRevision"):
-        return in_progress(f"updated: {updated}/{wanted}")
+        return in_progress("the updated revision is not the current one yet")
     return current()
 
 

@@ -10,11 +10,11 @@ from time import monotonic, sleep
 
 from fleetbeat.errors import ReconciliationFailed
 from fleetbeat.kube import managers, marks
-from fleetbeat.kube.client import APPLY, JSON_PATCH, PARTIAL
+from fleetbeat.kube.client import APPLY, JSON_PATCH, PARTIAL, Response
 from fleetbeat.kube.desired import Desired
 from fleetbeat.kube.errors import Conflict, KubeError, NotFound
 from fleetbeat.kube.ledger import LedgerEntry
-from fleetbeat.kube.look import PARAMS, Looked, Verdict, describe
+from fleetbeat.kube.look import PARAMS, Looked, Verdict, around_live, describe
 from fleetbeat.kube.metadata import Live, ObjectMeta, decode_partial, get_metadata
 from fleetbeat.kube.options import ApplyOptions
 from fleetbeat.kube.target import Target
@@ -84,8 +84,11 @@ def _settle(target: Target, looked: Looked, options: ApplyOptions) -> tuple[bool
 
 
 def _apply(target: Target, desired: Desired, options: ApplyOptions) -> tuple[bool, ObjectMeta]:
-    options.guard()
-    answer = target.writer.send("PATCH", desired.path, PARAMS, desired.body, APPLY, PARTIAL)
+    def send(sent: Desired) -> Response:
+        options.guard()
+        return target.writer.send("PATCH", desired.path, PARAMS, sent.body, APPLY, PARTIAL)
+
+    answer = around_live(target, desired, options, send)[0] if desired.ignored else send(desired)
     return answer.status == 201, decode_partial(answer.body).metadata
 
 

@@ -1,13 +1,15 @@
-"""Requested refs that a run would leave as they are: told apart from the others, and answered as such a run answers.
+"""Refs that a run would leave as they are: told apart from the others, and answered as such a run answers.
 
-Owns what must hold before nobody renders: the last run succeeded at this generation and at the artifact's revision, and
-nothing goes into the build or the decision that is not watched. Reads the registry only, all refs in a few calls; that
-the live objects are as they were is the sweep's to say.
+Owns what must hold before nobody applies. Always: the last run succeeded at this generation, on this cluster. For a
+*request*: it did so at the artifact's revision, and nothing goes into the build that is not watched. For a *new
+artifact*: it shows all that the last build saw of the old one. Reads the registry and the render cache only, all refs
+in a few calls; that the live objects are as they were is the sweep's to say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -16,28 +18,32 @@ from fleetbeat.api.conditions import is_ready
 from fleetbeat.api.refs import Ref
 from fleetbeat.errors import FleetbeatError
 from fleetbeat.reconcile import dependencies
+from fleetbeat.reconcile.accepting import read_spec
+from fleetbeat.reconcile.consumed import artifact_file
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.healthwait import succeed
-from fleetbeat.reconcile.kustomization_work import SUCCEEDED, KustomizationWork, read_spec
+from fleetbeat.reconcile.kustomization_work import SUCCEEDED, KustomizationWork
 from fleetbeat.reconcile.lease import Lease
-from fleetbeat.state import Answer, Look
+from fleetbeat.reconcile.status import decode_status
+from fleetbeat.render.unmoved import unmoved
+from fleetbeat.state import CALM, Answer, Look
 
 Memos = Mapping[str, dict[str, Any]]
+READS_MOVED = "what it is built from moved"
 
 
-class Requests:
-    """The requested refs of one sweep, as the registry knows them."""
+class _Answers:
+    """Some refs of one sweep, as the registry knows them."""
 
-    def __init__(self, ctx: Context, shard: str, cluster: str, fence: int, memos: Memos) -> None:
+    def __init__(self, ctx: Context, shard: str, cluster: str, fence: int, why: str, memos: Memos) -> None:
         self._ctx = ctx
         self._cluster = cluster
-        self._looks: dict[str, Look | None] = dict(ctx.state.looks(list(memos)))
-        self._works = {
-            ref: _work(ctx, shard, fence, found, memos[ref]) for ref, found in self._looks.items() if found is not None
-        }
+        self._looks = ctx.state.looks(list(memos))
+        self._elsewhere = dependencies.reader(ctx.state, ctx.settings.owned_kinds)
+        self._works = {ref: _work(ctx, shard, fence, why, found, memos[ref]) for ref, found in self._looks.items()}
 
     def refused(self) -> dict[str, str]:
-        """ref → why it gets a run of its own."""
+        """ref → why it gets a run of its own, whatever the cluster says."""
         found: dict[str, str] = {}
         for ref, work in self._works.items():
             try:
@@ -46,24 +52,15 @@ class Requests:
                 found[ref] = error.message
         ready = [work for ref, work in self._works.items() if not found[ref]]
         self._read(ready)
-        for work in ready:
-            found[str(work.ref)] = self._changed(work)
+        found |= {str(work.ref): _unsettled(work) or self._changed(work) for work in ready}
         return {ref: why for ref, why in found.items() if why}
-
-    def answers(self, refs: Iterable[str]) -> dict[str, Answer]:
-        """What a run that found nothing to do would write for each of `refs`; none of them was refused."""
-        return {ref: _answer(self._works[ref]) for ref in refs if ref in self._works}
 
     def _decode(self, work: KustomizationWork) -> str:
         """What the resource itself says against an answer; "" when nothing does."""
         if work.deleting or read_spec(work) is not None:
             return "it is not to be applied"
-        reference, settings = work.spec.source_ref, work.ctx.settings
+        reference = work.spec.source_ref
         work.source = Ref(reference.kind, reference.namespace or work.ref.namespace, reference.name)
-        if settings.no_cross_namespace_refs and work.source.namespace != work.ref.namespace:
-            return "its source is in another namespace"
-        if (work.obj["spec"].get("postBuild") or {}).get("substituteFrom"):
-            return "variables may have changed"
         if work.reach.cluster != self._cluster:
             return "it moved to another cluster"
         return ""
@@ -78,15 +75,11 @@ class Requests:
         self._looks |= self._ctx.state.looks(list(named - self._looks.keys()))
 
     def _changed(self, work: KustomizationWork) -> str:
-        """What happened since the last run succeeded; "" when nothing did."""
-        old, history = work.old, work.old.get("history") or [{}]
-        if work.artifact is None or old.get("lastAppliedRevision") != work.revision:
-            return "revision moved"
-        if old.get("observedGeneration") != work.generation:
-            return "generation moved"
-        last = (history[0].get("lastReconciledStatus"), (history[0].get("metadata") or {}).get("revision"))
-        if not is_ready(old) or last != (SUCCEEDED, work.revision) or "health" in work.memo:
-            return "it is not ready"
+        """What else happened since the last run succeeded; "" when nothing did."""
+        raise NotImplementedError
+
+    def _waits(self, work: KustomizationWork) -> str:
+        """Why the dependencies are not ready; "" when they are."""
         try:
             dependencies.require_ready(work.ref, work.obj, work.revision, self._dependency)
         except FleetbeatError as error:
@@ -94,32 +87,120 @@ class Requests:
         return ""
 
     def _dependency(self, ref: Ref) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
-        name = str(ref)
-        if name not in self._looks:  # a dependency's own dependency
-            self._looks[name] = self._ctx.state.look(name)
-        found = self._looks[name]
-        return None if found is None else (msgspec.json.decode(found.obj), msgspec.json.decode(found.status or b"{}"))
+        if ref.kind not in self._ctx.settings.owned_kinds:
+            return self._elsewhere(ref)
+        found = self._looks.get(str(ref))
+        return None if found is None else (msgspec.json.decode(found.obj), decode_status(found.status))
 
 
-def _work(ctx: Context, shard: str, fence: int, found: Look, memo: dict[str, Any]) -> KustomizationWork:
+class Requests(_Answers):
+    """Refs that were only asked to run."""
+
+    def answers(self, refs: Iterable[str]) -> dict[str, Answer]:
+        """What a run that found nothing to do would write for each of `refs`; none of them was refused."""
+        return {ref: _answer(self._works[ref])[0] for ref in refs if ref in self._works}
+
+    def _decode(self, work: KustomizationWork) -> str:
+        if (work.obj["spec"].get("postBuild") or {}).get("substituteFrom"):
+            return "variables may have changed"
+        return super()._decode(work)
+
+    def _changed(self, work: KustomizationWork) -> str:
+        return "revision moved" if work.old.get("lastAppliedRevision") != work.revision else self._waits(work)
+
+
+class Moved(_Answers):
+    """Refs whose source has a new artifact."""
+
+    def refused(self) -> dict[str, str]:
+        """As above; besides, what is built from something that moved."""
+        found = super().refused()
+        works = [work for ref, work in self._works.items() if ref not in found]
+        for _, same in groupby(sorted(works, key=_digest), key=_digest):
+            group = list(same)
+            held = self._held(group)
+            found |= {str(work.ref): READS_MOVED for work, holds in zip(group, held, strict=True) if not holds}
+        return found
+
+    def answers(self, refs: Iterable[str]) -> dict[str, Answer]:
+        """Those of `refs` whose dependencies are ready at this artifact, or become so by an answer beside theirs."""
+        found: dict[str, Answer] = {}
+        news: list[str] = []
+        for ref in _in_order(self._works, refs):
+            work, look = self._works[ref], self._looks[ref]
+            if self._waits(work):
+                continue
+            found[ref], announce = _answer(work, calm=True)
+            if announce:
+                news.append(ref)
+            self._looks[ref] = look._replace(status=found[ref].status)
+        for ref, dependents in self._ctx.state.dependents(news).items():
+            found[ref] = found[ref]._replace(wakes=tuple(dependents - found.keys()))
+        return found
+
+    def _changed(self, work: KustomizationWork) -> str:
+        return ""  # dependencies are for `answers` to look at, in their order
+
+    def _held(self, works: Sequence[KustomizationWork]) -> list[bool]:
+        """Whether each one's last build, with the one artifact of all of `works`, would end as it did."""
+        ctx, artifact = self._ctx, works[0].got
+        try:
+            file = artifact_file(ctx, artifact)
+            renders = [(work.obj["spec"], work.memo.get("render") or "") for work in works]
+            return unmoved(ctx.engine, ctx.renders, file, artifact["digest"], renders)
+        except FleetbeatError:
+            return [False] * len(works)  # whose runs say what the matter is
+
+
+def _digest(work: KustomizationWork) -> str:
+    return str(work.got["digest"])
+
+
+def _unsettled(work: KustomizationWork) -> str:
+    """Why the last run is none to go by; "" when it is."""
+    old, history = work.old, work.old.get("history") or [{}]
+    if work.artifact is None:
+        return "its source has no artifact"
+    if old.get("observedGeneration") != work.generation:
+        return "generation moved"
+    last = (history[0].get("lastReconciledStatus"), (history[0].get("metadata") or {}).get("revision"))
+    if not is_ready(old) or last != (SUCCEEDED, old.get("lastAppliedRevision")) or "health" in work.memo:
+        return "it is not ready"
+    return ""
+
+
+def _work(ctx: Context, shard: str, fence: int, why: str, found: Look, memo: dict[str, Any]) -> KustomizationWork:
     return KustomizationWork(
         ctx=ctx,
         ref=Ref.parse(found.ref),
         shard=shard,
         fence=fence,
-        why="requested",
+        why=why,
         cluster=found.cluster,
         obj=msgspec.json.decode(found.obj),
-        old=msgspec.json.decode(found.status or b"{}"),
+        old=decode_status(found.status),
         memo=memo,
         lease=Lease(ctx.state, shard, found.ref, fence),
     )
 
 
-def _answer(work: KustomizationWork) -> Answer:
-    """The build and the inventory are those of the last run."""
+def _in_order(works: Mapping[str, KustomizationWork], refs: Iterable[str]) -> list[str]:
+    """`refs` with each one's dependencies before it; those of a cycle are left out."""
+    waiting = {ref: {str(one) for one in dependencies.depends_on(works[ref].ref, works[ref].obj)} for ref in refs}
+    ordered: list[str] = []
+    while ready := [ref for ref, named in waiting.items() if named.isdisjoint(waiting)]:
+        ordered += ready
+        for ref in ready:
+            del waiting[ref]
+    return ordered
+
+
+def _answer(work: KustomizationWork, *, calm: bool = False) -> tuple[Answer, bool]:
+    """What a run would write, and whether it would wake dependents; build and inventory are those of the last run."""
     work.resumed = {"digest": work.old["history"][0]["digest"]}
     if "inventory" in work.old:
         work.resumed["inventory"] = work.old["inventory"]
     outcome = succeed(work, f"0/{len(work.memo['fp'])} changed", health="healthy" in work.memo)
-    return Answer(msgspec.json.encode(outcome.status), tuple(msgspec.json.encode(event) for event in work.events))
+    status = {CALM: True, **(outcome.status or {})} if calm else outcome.status
+    events = tuple(msgspec.json.encode(event) for event in work.events)
+    return Answer(msgspec.json.encode(status), events), bool(outcome.announce)

@@ -11,6 +11,7 @@ from fleetbeat.artifacts.settings import CacheSettings, StoreSettings
 from fleetbeat.artifacts.store import ArtifactStore
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
+from fleetbeat.kube.identity import hub_id
 from fleetbeat.reconcile.lease import Heartbeat
 from fleetbeat.reconcile.targets import Targets
 from fleetbeat.render.cache import RenderCache
@@ -72,13 +73,12 @@ class Context:
     @cached_property
     def targets(self) -> Targets:
         """The clusters that this process applies to."""
-        return Targets(self.hub)
+        return Targets(self.hub, self.settings.default_kubeconfig_service_account)
 
     @cached_property
     def hub_id(self) -> str:
-        """Whose objects these are: the uid of the hub's kube-system namespace."""
-        uid: str = self.hub.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
-        return uid
+        """Whose objects these are."""
+        return hub_id(self.hub)
 
     def directory(self, name: str) -> Path:
         """A folder of this process's cache."""

@@ -1,8 +1,9 @@
 """The end of a Kustomization: its objects go, stay, or are waited for, then the finalizer is removed.
 
 Deletes only what the ledgers name (of this cluster and of those that it was moved away from) and what still carries our
-labels and hub id. A suspended Kustomization leaves everything. A cluster that does not answer keeps the resource in
-Terminating: it is tried again, nothing is forgotten. Waiting for objects to terminate is a due time, never a worker.
+labels and is nobody else's. A suspended Kustomization leaves everything. A cluster that does not answer keeps the
+resource in Terminating: it is tried again, nothing is forgotten. Waiting for objects to terminate is a due time, never
+a worker.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.meta import format_duration
 from fleetbeat.api.refs import ObjectId
 from fleetbeat.errors import PruneFailed, ReconciliationFailed
-from fleetbeat.kube.apply import ApplyOptions, prune
+from fleetbeat.kube.apply import prune
 from fleetbeat.kube.errors import KubeError, NotFound
 from fleetbeat.kube.ledger import delete as delete_ledger
 from fleetbeat.kube.ledger import load as load_ledger
@@ -109,8 +110,8 @@ def _tell_missing(work: KustomizationWork) -> None:
 
 def _prune_all(work: KustomizationWork) -> int:
     """Ask for the deletion of everything in the ledger; how many deletions that were."""
-    options = ApplyOptions(owner=work.ref, hub_id=work.ctx.hub_id, guard=work.lease.check)
-    outcome = prune(work.on, work.book.entries, options)
+    outcome = prune(work.on, work.book.entries, work.options())
+    work.tell_spared(outcome.spared)
     lines = [f"{change.id} {change.action}" for change in outcome.changes if change.action == "deleted"]
     if lines:
         applied = work.old.get("lastAppliedRevision")

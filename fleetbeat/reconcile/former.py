@@ -18,7 +18,6 @@ from fleetbeat.api.conditions import remove_condition
 from fleetbeat.errors import FleetbeatError, LostLease, PruneFailed, Rebuilding, StateUnavailable
 from fleetbeat.kube.ledger import delete as delete_ledger
 from fleetbeat.kube.ledger import load as load_ledger
-from fleetbeat.kube.options import ApplyOptions
 from fleetbeat.kube.prune import prune
 from fleetbeat.kube.reach import Reach
 from fleetbeat.reconcile import backoff
@@ -131,8 +130,9 @@ def _clean_one(work: KustomizationWork, place: str) -> tuple[str, ...]:
         return ledger.left
     work.lease.confirm()
     staying = {entry.uid for entry in here.entries.values() if entry.uid} if here is not None else set()
-    options = ApplyOptions(owner=work.ref, hub_id=work.ctx.hub_id, guard=work.lease.check)
+    options = replace(work.options(), uid=work.uid if place else "")
     outcome = prune(target, ledger.entries, options, staying)
+    work.tell_spared(outcome.spared)
     deleted = [str(change.id) for change in outcome.changes if change.action == "deleted"]
     if deleted:
         lines = "\n".join(f"{one} deleted on the former cluster {place or 'hub'}" for one in deleted)

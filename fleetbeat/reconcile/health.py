@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fleetbeat.api.refs import ObjectId
+from fleetbeat.api.refs import ObjectId, split_api_version
 from fleetbeat.kube.errors import NoMatch, NotFound
 from fleetbeat.kube.readiness import Health, State
 from fleetbeat.kube.target import Target
@@ -49,6 +49,17 @@ TAKES_TIME = _kinds(_WORKLOADS)
 
 FIRST_LOOK = 0.25
 """Seconds from apply to the second look."""
+
+
+def fleeting(objects: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Inventory ids of the Jobs that the cluster removes when they have ended: being gone, they are done."""
+    return [
+        ObjectId.of(obj).inventory_id
+        for obj in objects
+        if obj["kind"] == "Job"
+        and split_api_version(obj["apiVersion"])[0] == "batch"
+        and (obj.get("spec") or {}).get("ttlSecondsAfterFinished") is not None
+    ]
 
 
 def next_look(looks: int) -> float:

@@ -1,7 +1,8 @@
 """The health wait of a Kustomization as a state: looked at, remembered, looked at again when something moves.
 
 While objects are in progress the run ends `progressing` and comes back by the observer's poke or a backoff; only the
-objects that were not ready yet are read again. A new revision, generation or drift starts a whole run instead.
+objects that were not ready yet are read again. Anything else that wakes the resource starts a whole run instead: one
+for a new revision, generation or request ends the wait, one for drift goes on with it, its timeout included.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from fleetbeat.api.refs import ObjectId, split_api_version
 from fleetbeat.errors import HealthCheckFailed, PruneFailed
 from fleetbeat.kube.readiness import Health, State
 from fleetbeat.reconcile import former
+from fleetbeat.reconcile.failure import news
 from fleetbeat.reconcile.health import (
     CURRENT_BY_EXISTING,
     FIRST_LOOK,
@@ -26,9 +28,18 @@ from fleetbeat.reconcile.health import (
     unsettled,
 )
 from fleetbeat.reconcile.healthrules import Rules
-from fleetbeat.reconcile.kustomization_work import COMMIT_STATUS_KEY, SUCCEEDED, KustomizationWork, fields, inventory
-from fleetbeat.reconcile.outcome import Outcome, short_revision
+from fleetbeat.reconcile.kustomization_work import (
+    COMMIT_STATUS_KEY,
+    REVISION_KEY,
+    SUCCEEDED,
+    KustomizationWork,
+    fields,
+    inventory,
+)
+from fleetbeat.reconcile.outcome import Outcome, Status, short_revision
 
+CANCELED = "HealthCheckCanceled"
+"""Reason of the event, as with Flux."""
 HERE = Health(State.CURRENT)
 """Of an object that is ready by existing."""
 
@@ -36,14 +47,38 @@ HERE = Health(State.CURRENT)
 def resume_wait(work: KustomizationWork) -> Outcome | None:
     """When this run only continues a health wait, look again and end; else go on to the whole pipeline."""
     wait = work.memo.get("health")
-    if not wait or wait["generation"] != work.generation or wait["revision"] != work.revision or work.requested:
+    if not wait:
+        return None
+    trigger = _cancelled_by(work, wait)
+    if trigger:
+        work.cancelled = True
+        message = f"Health checks canceled due to new reconciliation triggered by {trigger}"
+        work.event(CANCELED, message, metadata={REVISION_KEY: wait["revision"]})
         return None
     if any(not reason.startswith("health") for reason in work.why.split(", ") if reason):
+        work.waited = wait
         return None
     work.resumed = wait
     work.target = work.ctx.targets.reach(work.reach, work.account)
     waiting = unsettled(work.target, _decode(wait["waiting"]), work.selector, work.rules)
-    return _judge(work, waiting, wait, changed="")
+    return _judge(work, _without_finished(work, waiting), wait, changed="")
+
+
+def _cancelled_by(work: KustomizationWork, wait: dict[str, Any]) -> str:
+    """What makes it pointless to wait on: the ref of the source or of the resource itself; "" when nothing does."""
+    if wait["revision"] != work.revision:
+        return str(work.source)
+    return str(work.ref) if work.requested or wait["generation"] != work.generation else ""
+
+
+def _without_finished(work: KustomizationWork, waiting: dict[ObjectId, Health]) -> dict[ObjectId, Health]:
+    """A Job with a TTL that is gone has done its work."""
+    fleeting = work.memo.get("fleeting") or ()
+    return {
+        oid: health
+        for oid, health in waiting.items()
+        if health.state is not State.NOT_FOUND or oid.inventory_id not in fleeting
+    }
 
 
 def check_health(work: KustomizationWork) -> Outcome | None:
@@ -60,17 +95,29 @@ def check_health(work: KustomizationWork) -> Outcome | None:
     waiting = unsettled(work.on, doubtful, work.selector, work.rules) | {
         oid: health for oid, health in known.items() if health is not HERE
     }
-    begun = {
+    return _judge(work, _without_finished(work, waiting), _begun(work, changed), changed)
+
+
+def _begun(work: KustomizationWork, changed: str) -> dict[str, Any]:
+    """What later looks need to know; a wait that was interrupted goes on, and is no longer for it."""
+    before, moved = work.waited, work.old.get("lastAppliedRevision") != work.revision
+    recovers = not _is_healthy(work.old)
+    return {
         "generation": work.generation,
         "revision": work.revision,
         "digest": work.built.digest,
         "inventory": inventory(work),
-        "since": time(),
-        "began": time() - work.seconds,
-        "looks": 0,
+        "since": before.get("since", time()),
+        "began": before.get("began", time() - work.seconds),
+        "looks": before.get("looks", 0),
         "changed": changed,
+        "tell": before.get("tell", False) or (not before and recovers) or (moved and not changed.startswith("0/")),
     }
-    return _judge(work, waiting, begun, changed)
+
+
+def _is_healthy(status: Status) -> bool:
+    found = get_condition(status.get("conditions") or [], "Healthy")
+    return found is not None and found["status"] == "True"
 
 
 def _known(work: KustomizationWork, wanted: Wanted) -> dict[ObjectId, Health]:
@@ -107,44 +154,49 @@ def _judge(work: KustomizationWork, waiting: dict[ObjectId, Health], wait: dict[
     took = time() - wait["since"]
     broken = failed(waiting)
     if broken:
-        raise HealthCheckFailed(f"health check failed after {took:.1f}s: {describe(broken)}")
+        raise HealthCheckFailed(_failure(took, "failed early due to stalled resources", broken))
     if not waiting:
-        return succeed(work, changed or wait.get("changed", ""), health=True, took=took)
+        return succeed(work, changed or wait.get("changed", ""), health=True, took=took, tell=wait.get("tell", False))
     if took > work.timeout:
-        raise HealthCheckFailed(f"health check failed after {took:.1f}s: timeout waiting for: {describe(waiting)}")
+        raise HealthCheckFailed(_failure(took, "timeout waiting for", waiting))
     memo = work.memo | {"health": wait | {"looks": wait["looks"] + 1, "waiting": _encode(work, waiting)}}
     summary = f"waiting for {describe(waiting)}"
-    if wait["looks"] == 0:  # most objects are healthy in a moment: not worth a status of its own
+    if wait["looks"] == 0 and not work.cancelled:  # most are healthy in a moment: not worth a status of its own
         return Outcome(summary, memo=memo, next_in=FIRST_LOOK)
     message = f"Running health checks for revision {work.revision} with a timeout of {format_duration(work.timeout)}"
     status = work.attempt.progressing(message, **fields(work, None))
     work.attempt.condition(status, "Healthy", "Unknown", "Progressing", message)
     delay = min(next_look(wait["looks"]), max(work.timeout - took, 0.2))
-    return Outcome(summary, status, memo, next_in=delay)
+    return Outcome(summary, status, memo, next_in=delay, stirred=news(work, status))
 
 
-def succeed(work: KustomizationWork, changed: str, *, health: bool, took: float = 0.0) -> Outcome:
-    """Ready."""
+def _failure(took: float, what: str, found: dict[ObjectId, Health]) -> str:
+    return f"health check failed after {took:.1f}s: {what}: [{describe(found)}]"
+
+
+def succeed(work: KustomizationWork, changed: str, *, health: bool, took: float = 0.0, tell: bool = False) -> Outcome:
+    """Ready. health: its objects were checked; tell: the event that they are healthy is news."""
     attempt = work.attempt
     status = attempt.ready(
         SUCCEEDED,
         f"Applied revision: {work.revision}",
         lastAppliedRevision=work.revision,
-        lastAppliedOriginRevision=(work.got.get("metadata") or {}).get("org.opencontainers.image.revision"),
+        lastAppliedOriginRevision=work.origin or None,
         **fields(work, SUCCEEDED),
     )
     if health:
-        was = get_condition(work.old.get("conditions") or [], "Healthy")
         message = f"Health check passed in {took:.1f}s"
-        if was is None or was["status"] != "True":
+        if tell:
             work.event("Progressing", message, metadata=work.metadata)
+        if tell or not _is_healthy(work.old):
             attempt.condition(status, "Healthy", "True", "Succeeded", message)
     else:
         status["conditions"] = [c for c in status["conditions"] if c["type"] != "Healthy"]
     _tell_success(work, changed)
     memo = {key: value for key, value in work.memo.items() if key != "health"}
     summary = f"Ready {short_revision(work.revision)} {changed}"
-    outcome = Outcome(summary, status, memo, sweepable=_sweepable(memo, work.rules), announce=_moved_on(work))
+    announce = "is ready" if _moved_on(work) else ""
+    outcome = Outcome(summary, status, memo, sweepable=_sweepable(memo, work.rules), announce=announce)
     return former.clean(work, outcome) if memo.get("left") else outcome
 
 

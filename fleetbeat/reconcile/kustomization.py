@@ -9,21 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import time
-from typing import Any
 
 import msgspec
 
 from fleetbeat.api.conditions import get_condition, is_ready
 from fleetbeat.api.refs import ObjectId, Ref
-from fleetbeat.errors import AccessDenied, ArtifactFailed
+from fleetbeat.errors import ArtifactFailed
+from fleetbeat.kube import marks
 from fleetbeat.kube.apply import ApplyFailed, ApplyOptions, apply_set
 from fleetbeat.kube.ledger import LedgerEntry
 from fleetbeat.kube.ledger import load as load_ledger
 from fleetbeat.reconcile import dependencies, former, variables
+from fleetbeat.reconcile.accepting import read_spec
 from fleetbeat.reconcile.consumed import artifact_file, is_older
+from fleetbeat.reconcile.failure import fail
 from fleetbeat.reconcile.finalise import finalise
+from fleetbeat.reconcile.health import fleeting
 from fleetbeat.reconcile.healthwait import check_health, resume_wait
-from fleetbeat.reconcile.kustomization_work import KustomizationWork, fail, read_spec
+from fleetbeat.reconcile.kustomization_work import KustomizationWork
 from fleetbeat.reconcile.outcome import Outcome
 from fleetbeat.reconcile.pruning import adopted, prune_stale, tell_brake
 from fleetbeat.reconcile.run import Pipeline
@@ -31,6 +34,8 @@ from fleetbeat.render.kustomize import render
 
 FULL_EVERY = 3600.0
 """Seconds after which a ref gets a whole run, by dry run of every object, although nothing changed."""
+APPLY_VALID = "fleetbeat.io/apply-valid"
+"""Annotation of a Kustomization: `enabled` applies what the API server accepts although it refuses other objects."""
 RETRY_SOON = 30.0
 """Seconds until another look at something that a poke usually announces first."""
 
@@ -39,8 +44,6 @@ def find_source(work: KustomizationWork) -> Outcome | None:
     """The artifact that the source published in this epoch; without one the run waits for the source's poke."""
     reference = work.spec.source_ref
     work.source = source = Ref(reference.kind, reference.namespace or work.ref.namespace, reference.name)
-    if source.namespace != work.ref.namespace and work.ctx.settings.no_cross_namespace_refs:
-        raise AccessDenied(f"spec.sourceRef: {source} is in another namespace, which this installation refuses")
     record = work.ctx.state.artifact(str(source))
     if record is None:
         return _without_artifact(work, source)
@@ -81,16 +84,23 @@ def skip_settled(work: KustomizationWork) -> Outcome | None:
 
 
 def await_dependencies(work: KustomizationWork) -> Outcome | None:
-    """Every `spec.dependsOn` entry is ready, at this revision where it shares the source."""
-
-    def look(ref: Ref) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
-        found = work.ctx.state.look(str(ref))
-        if found is None:
-            return None
-        return msgspec.json.decode(found.obj), msgspec.json.decode(found.status or b"{}")
-
+    """Every `spec.dependsOn` entry is ready, at this revision where it shares the source; none of them waits for us."""
+    if not work.spec.depends_on:
+        return None
+    _refuse_cycle(work)
+    wanted = dependencies.depends_on(work.ref, work.obj)
+    look = dependencies.reader(work.ctx.state, work.ctx.settings.owned_kinds, wanted)
     dependencies.require_ready(work.ref, work.obj, work.revision, look)
     return None
+
+
+def _refuse_cycle(work: KustomizationWork) -> None:
+    """Looked for once a generation: whoever closes a cycle later finds it, and wakes those before it by name."""
+    if work.memo.get("acyclic") == work.generation and "cycle" not in work.why:
+        return
+    work.cycle = work.ctx.state.cycle(str(work.ref), dependencies.KINDS)
+    dependencies.refuse_cycle(work.ref, work.cycle)
+    work.memo["acyclic"] = work.generation
 
 
 def reach_cluster(work: KustomizationWork) -> Outcome | None:
@@ -165,12 +175,29 @@ def apply(work: KustomizationWork) -> Outcome | None:
     except ApplyFailed as error:
         work.changes = error.result.changes
         _tell_changes(work)
+        _remember(work, error.result.entries)
         raise
     work.changes = result.changes
     for change in result.changes:
         if change.drift:
-            work.event("DriftCorrected", f"{change.id}: {'; '.join(change.drift)}", metadata=work.metadata)
+            told = f"{change.id}: {'; '.join(change.drift)}; {marks.MANAGER} owns it again"
+            work.event("DriftCorrected", told, metadata=work.metadata)
     return None
+
+
+def _remember(work: KustomizationWork, written: Mapping[ObjectId, LedgerEntry]) -> None:
+    """What a failed apply did write: the next one need not look at it again, and the observer takes it for ours."""
+    entries = {**work.book.entries, **written}
+    if entries != work.book.entries:
+        work.lease.check()
+        work.ledger = work.book.save_exact(work.on.client, entries, work.applying, work.fence, work.book.held)
+    anew = {oid.inventory_id for oid in written}
+    before = {key: seen for key, seen in (work.memo.get("fp") or {}).items() if key.rpartition("@")[0] not in anew}
+    work.memo = {**work.memo, "fp": before | _fingerprints(written)}
+
+
+def _fingerprints(entries: Mapping[ObjectId, LedgerEntry]) -> dict[str, str]:
+    return {f"{oid.inventory_id}@{entry.version}": entry.fingerprint for oid, entry in entries.items()}
 
 
 def close_ledger(work: KustomizationWork) -> Outcome | None:
@@ -179,11 +206,16 @@ def close_ledger(work: KustomizationWork) -> Outcome | None:
     if entries != work.book.entries or work.held != work.book.held:
         work.lease.check()
         work.ledger = work.book.save_exact(work.on.client, entries, work.applying, work.fence, work.held)
+    lasting = {key: work.memo[key] for key in ("acyclic",) if key in work.memo}
     left = {key: value for key, value in work.memo.items() if key == "left_tries"}
+    gone_when_done = fleeting(work.built.objects)
     work.memo = {
-        "fp": {f"{oid.inventory_id}@{entry.version}": entry.fingerprint for oid, entry in entries.items()},
+        "fp": _fingerprints(entries),
+        "render": work.built.key,
         "full": time() if _is_full(work) else work.memo.get("full", time()),
+        **lasting,
         **({"left": list(work.book.left), **left} if work.book.left else {}),
+        **({"fleeting": gone_when_done, "noisy": gone_when_done} if gone_when_done else {}),
     }
     _tell_changes(work)
     return None
@@ -196,13 +228,8 @@ def _tell_changes(work: KustomizationWork) -> None:
 
 
 def _options(work: KustomizationWork) -> ApplyOptions:
-    return ApplyOptions(
-        owner=work.ref,
-        hub_id=work.ctx.hub_id,
-        force=bool(work.spec.force),
-        guard=work.lease.check,
-        full=_is_full(work),
-    )
+    valid = work.annotations.get(APPLY_VALID, "").lower() == "enabled"
+    return work.options(force=bool(work.spec.force), full=_is_full(work), ignore=work.ignore, valid=valid)
 
 
 def _is_full(work: KustomizationWork) -> bool:

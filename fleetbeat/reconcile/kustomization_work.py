@@ -1,55 +1,44 @@
-"""The workbench of a Kustomization run, its first step, and how it tells failure.
+"""The workbench of a Kustomization run, and the parts of its status.
 
 The properties name what steps leave for each other; reading one before its step ran is a bug in the order of steps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
 from typing import Any, TypeVar
 
-from fleetbeat.api.conditions import get_condition
-from fleetbeat.api.decode import decode_spec
-from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.kustomize import KustomizationSpec
 from fleetbeat.api.meta import parse_duration
-from fleetbeat.api.refs import ObjectId, Ref
-from fleetbeat.errors import (
-    ArtifactFailed,
-    ArtifactMoving,
-    DependencyCycle,
-    DependencyNotReady,
-    FleetbeatError,
-    HealthCheckFailed,
-    PruneBraked,
-    Terminal,
-)
-from fleetbeat.kube import brake
+from fleetbeat.api.refs import ObjectId, Ref, split_api_version
+from fleetbeat.kube import brake, marks
 from fleetbeat.kube.apply import ApplyResult, Change
+from fleetbeat.kube.ignoring import Rule
 from fleetbeat.kube.ledger import Applied, Held, Ledger, LedgerEntry
+from fleetbeat.kube.options import ApplyOptions
 from fleetbeat.kube.order import rank
 from fleetbeat.kube.reach import Reach
 from fleetbeat.kube.target import Target
-from fleetbeat.reconcile import backoff, former
+from fleetbeat.reconcile import former
 from fleetbeat.reconcile.consumed import order_of
-from fleetbeat.reconcile.healthrules import Rules, rules_of
+from fleetbeat.reconcile.healthrules import Rules
 from fleetbeat.reconcile.history import record
-from fleetbeat.reconcile.outcome import Outcome, Status
+from fleetbeat.reconcile.outcome import Status
 from fleetbeat.reconcile.run import Work
 from fleetbeat.reconcile.status import now_text
 from fleetbeat.render.kustomize import Rendered
 
 DEFAULT_INTERVAL = 300.0
 LEAST_TIMEOUT = 30.0
-DEPENDENCY_RETRY = 30.0
-"""Seconds until a ref looks at its dependencies again; the one that becomes ready pokes it long before."""
 NOT_ATTEMPTED = ("ArtifactFailed", "DependencyNotReady", "AccessDenied", "InvalidCELExpression")
 """Outcomes of which the artifact's revision does not count as attempted."""
 SUCCEEDED = "ReconciliationSucceeded"
 """Reason of a success, in the Ready condition, the history and the event."""
 REVISION_KEY = "kustomize.toolkit.fluxcd.io/revision"
+ORIGIN_KEY = "kustomize.toolkit.fluxcd.io/originRevision"
 COMMIT_STATUS_KEY = "kustomize.toolkit.fluxcd.io/commit_status"
 """In the metadata of a success event: meant for the commit's status at the Git provider, not for chat."""
 
@@ -84,8 +73,16 @@ class KustomizationWork(Work[KustomizationSpec]):
     """What the prune brake holds, or what was confirmed and could not be deleted yet."""
     moved: tuple[str, ...] = ()
     """Places that the resource was moved away from; the ledger here learns of them before the first write."""
+    cycle: list[str] = field(default_factory=list)
+    """The dependencies from this ref back to itself, both ends included, where they wait for each other."""
     rules: Rules = field(default_factory=dict)
     """What `spec.healthCheckExprs` says."""
+    ignore: tuple[Rule, ...] = ()
+    """What `spec.ignore` says."""
+    waited: dict[str, Any] = field(default_factory=dict)
+    """The health wait that this whole run interrupts and goes on with."""
+    cancelled: bool = False
+    """True when this run ends the health wait for something older."""
     resumed: dict[str, Any] = field(default_factory=dict)
     """What the run that applied left for this one, which only looks at health again: `digest`, `inventory`."""
 
@@ -120,6 +117,11 @@ class KustomizationWork(Work[KustomizationSpec]):
         return str(self.got["revision"])
 
     @property
+    def origin(self) -> str:
+        """What the source's artifact was made from upstream; "" when the source does not say."""
+        return str((self.got.get("metadata") or {}).get("org.opencontainers.image.revision") or "")
+
+    @property
     def source_id(self) -> str:
         """The source and its uid: a source that was made anew starts a new order of artifacts."""
         return order_of(_set(self.source, "source"), self.got)
@@ -137,7 +139,9 @@ class KustomizationWork(Work[KustomizationSpec]):
     @property
     def metadata(self) -> dict[str, str]:
         """What events carry."""
-        return {REVISION_KEY: self.revision} if self.artifact else {}
+        if not self.artifact:
+            return {}
+        return {REVISION_KEY: self.revision} | ({ORIGIN_KEY: self.origin} if self.origin else {})
 
     @property
     def took(self) -> float:
@@ -186,32 +190,26 @@ class KustomizationWork(Work[KustomizationSpec]):
     @property
     def selector(self) -> str:
         """Selects this Kustomization's objects."""
-        group = "kustomize.toolkit.fluxcd.io"
-        return f"{group}/name={self.ref.name},{group}/namespace={self.ref.namespace}"
+        return marks.selector(self.ref)
 
+    def options(self, **more: Any) -> ApplyOptions:
+        """What every apply and prune of this run has in common, and `more`."""
+        settings = self.ctx.settings
+        return ApplyOptions(
+            owner=self.ref,
+            hub_id=self.ctx.hub_id,
+            uid=self.uid if self.reach.place else "",
+            guard=self.lease.check,
+            overridden=settings.override_managers,
+            early=frozenset(split_api_version(kind) for kind in settings.custom_apply_stage_kinds),
+            **more,
+        )
 
-def read_spec(work: KustomizationWork) -> Outcome | None:
-    """The decoded spec; what this version cannot do is refused before anything is touched."""
-    work.decoded = decode_spec(KINDS["Kustomization"], work.obj)
-    spec = work.spec
-    if spec.suspend:
-        return Outcome(summary="suspended")
-    unsupported = {
-        "spec.decryption": spec.decryption is not None,
-        "spec.ignore": bool(spec.ignore),
-    }
-    for name, used in unsupported.items():
-        if used:
-            raise Unsupported(f"{name} is not supported yet; remove it or leave this object to another controller")
-    work.rules = rules_of(spec.health_check_exprs)
-    work.prune_limits  # noqa: B018 - a limit that is not understood is told now, not on the day that it is needed
-    return None
-
-
-class Unsupported(Terminal):
-    """The spec asks for something that this version cannot do."""
-
-    reason = "FeatureGateDisabled"
+    def tell_spared(self, spared: Iterable[str]) -> None:
+        """What a prune left to somebody else."""
+        lines = "\n".join(spared)
+        if lines:
+            self.event("PruneFailed", lines, warning=True, metadata=self.metadata)
 
 
 def inventory(work: KustomizationWork) -> dict[str, Any]:
@@ -243,39 +241,7 @@ def fields(work: KustomizationWork, outcome: str | None) -> Status:
     digest = work.rendered.digest if work.rendered is not None else work.resumed.get("digest")
     if digest and outcome:
         history = work.old.get("history") or []
-        metadata = {"revision": work.revision, **former.noted_place(work)}
+        origin = {"originRevision": work.origin} if work.origin else {}
+        metadata = {"revision": work.revision, **origin, **former.noted_place(work)}
         moved["history"] = record(history, digest, outcome, now_text(), work.took, metadata)
     return moved
-
-
-def fail(work: KustomizationWork, error: FleetbeatError) -> Outcome:
-    """A failed attempt: told as an event, tried again after `retryInterval`, or sooner when a cluster or S3 is away."""
-    absent = isinstance(error, DependencyNotReady) or (isinstance(error, ArtifactFailed) and work.artifact is None)
-    status = work.attempt.failed(error, waits=absent, **fields(work, error.reason))
-    if isinstance(error, HealthCheckFailed):
-        work.attempt.condition(status, "Healthy", "False", error.reason, error.message)
-    retry = work.retry if work.decoded is not None else DEFAULT_INTERVAL
-    memo = {key: value for key, value in work.memo.items() if key not in ("health", "failures")}
-    waits = isinstance(error, (DependencyNotReady, ArtifactMoving)) and not isinstance(error, DependencyCycle)
-    waiting = DEPENDENCY_RETRY if waits else error.retry_after
-    if backoff.is_away(error):
-        failures = backoff.count(work.memo, work.why)
-        memo["failures"] = failures
-        waiting = max(waiting or 0.0, backoff.pause(failures))
-    lasting = waits or backoff.is_away(error) or isinstance(error, PruneBraked)
-    unoffered = isinstance(error, ArtifactFailed) and work.artifact is None  # the source tells what is wrong with it
-    if not unoffered and (work.requested or not (lasting and _told(work, error))):
-        work.event(error.reason, error.message, warning=not waits, metadata=work.metadata)
-    return Outcome(
-        summary=f"{error.reason}: {error.message}",
-        status=status,
-        memo=memo,
-        next_in=min(waiting, retry) if waiting else retry,
-        error=None if waits else error,
-    )
-
-
-def _told(work: KustomizationWork, error: FleetbeatError) -> bool:
-    """Whether the last attempt ended in the same failure."""
-    ready = get_condition(work.old.get("conditions") or [], "Ready") or {}
-    return (ready.get("status"), ready.get("reason"), ready.get("message")) == ("False", error.reason, error.message)

@@ -1,12 +1,14 @@
 """The OCIRepository pipeline: from a tag of a registry to an artifact that everybody can read.
 
-An unchanged tag costs one HEAD, which sweeps share (ocisweep.py). What is verified and what is pulled is named by the
-digest that the look found, so that a tag which moves in between changes nothing.
+An unchanged tag costs one HEAD, which sweeps share (ocisweep.py); and what one run of this worker was just told of a
+reference serves the others that were woken before (sources/oci/looks.py). What is verified and what is pulled is named
+by the digest that the look found, so that a tag which moves in between changes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,9 +34,12 @@ from fleetbeat.reconcile.sourcework import (
 )
 from fleetbeat.sources.deadline import Deadline
 from fleetbeat.sources.oci.layer import pull, read_manifest
+from fleetbeat.sources.oci.looks import Look, opened
+from fleetbeat.sources.oci.manifest import Manifest
 from fleetbeat.sources.oci.pick import Picked, pick
 from fleetbeat.sources.oci.reference import Repository
 from fleetbeat.sources.oci.registry import Registry
+from fleetbeat.sources.oci.shelf import LayerShelf
 
 
 @dataclass
@@ -76,9 +81,36 @@ def connect(work: OciWork) -> Outcome | None:
 
 
 def look(work: OciWork) -> Outcome | None:
-    """Ask the registry what the tag is now."""
-    work.picked = pick(_registry(work), work.spec.ref)
+    """Ask the registry what the tag is now, politely, unless another run did since this one was woken."""
+    registry = _registry(work)
+    with _last_look(work) as last:
+        work.picked = last.picked
+        if work.picked is None:
+            put_off = wait_turn(work)
+            if put_off is not None:
+                return put_off
+            work.picked = pick(registry, work.spec.ref)
+            last.keep(work.picked)
     return None
+
+
+def _last_look(work: OciWork) -> AbstractContextManager[Look]:
+    """Of whoever follows the same reference of the same repository with an equal account and equal trust."""
+    registry = _registry(work)
+    name = LayerShelf.name("look", registry.repository, registry.access.fingerprint, work.spec.ref)
+    return opened(work.ctx.directory("oci") / "looks", name, work.asked, work.handed, registry.deadline)
+
+
+def _manifest(work: OciWork) -> Manifest:
+    """Of what was picked, read once for all that share a look."""
+    picked = _picked(work)
+    with _last_look(work) as last:
+        found = last.manifest if last.picked == picked else None
+        if found is None:
+            found = read_manifest(_registry(work), picked.descriptor.digest)
+            if last.picked in (None, picked):
+                last.keep(picked, found)
+    return found
 
 
 def verify_signature(work: OciWork) -> Outcome | None:
@@ -96,7 +128,7 @@ def pull_layer(work: OciWork) -> Outcome | None:
     if _unchanged(work, picked):
         work.fetched = Fetched(picked.revision)
         return None
-    manifest = read_manifest(registry, picked.descriptor.digest)
+    manifest = _manifest(work)
     archive = pull(registry, manifest, spec.layer_selector, spec.ignore, work.ctx.directory("oci"))
     note = _note(picked.revision, spec.url, manifest.annotations)
     filename = f"{picked.descriptor.digest}.tar.gz"
@@ -134,7 +166,7 @@ def _picked(work: OciWork) -> Picked:
 PIPELINE = Pipeline(
     work=OciWork,
     steps=(
-        *(finalise, read_spec, wait_turn, connect, look, verify_signature, pull_layer),
+        *(finalise, read_spec, connect, look, verify_signature, pull_layer),
         *(keep, store_artifact, publish),
     ),
     on_error=fail,

@@ -23,7 +23,7 @@ from fleetbeat.errors import FleetbeatError, OCIPullFailed
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.ociaccess import access_of
 from fleetbeat.reconcile.ocifacts import facts_of, same_facts
-from fleetbeat.reconcile.sweepable import known
+from fleetbeat.reconcile.sweepable import Known, known
 from fleetbeat.sources.deadline import Deadline
 from fleetbeat.sources.oci.login import Access
 from fleetbeat.sources.oci.pick import pick
@@ -53,6 +53,7 @@ class FollowedTag(NamedTuple):
     """An OCIRepository that only its registry can have changed."""
 
     ref: str
+    known: Known
     way: Way
     picks: OCIRef | None
     revision: str
@@ -75,7 +76,7 @@ def read_oci(ctx: Context, look: Look, memo: bytes | None, record: bytes | None)
         return "its artifact was made with other settings"
     way = Way(found.ref.namespace, Repository.parse(spec.url), _reaching(spec))
     return FollowedTag(
-        look.ref, way, spec.ref, found.artifact["revision"], min(LOOK_SECONDS, parse_duration(spec.timeout))
+        look.ref, found, way, spec.ref, found.artifact["revision"], min(LOOK_SECONDS, parse_duration(spec.timeout))
     )
 
 

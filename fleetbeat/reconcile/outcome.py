@@ -50,8 +50,10 @@ class Outcome:
     """True: nothing keeps the resource from going away."""
     released: bool = False
     """True: the resource needs us no longer; its status and our finalizer are taken off it."""
-    announce: bool = False
-    """True: whoever depends on this ref is poked, because it became ready or moved to another revision."""
+    announce: str = ""
+    """What whoever depends on this ref is poked for (`is ready`): what it waits for may hold now; "" pokes nobody."""
+    stirred: bool = False
+    """True: Ready says something else than before, which whoever looks at the whole status wants to hear."""
     events: tuple[Event, ...] = ()
     error: FleetbeatError | None = None
     """Raised after the status was saved, so that Flower shows FAILURE."""

@@ -14,7 +14,6 @@ from fleetbeat.api.refs import ObjectId
 from fleetbeat.errors import PruneBraked
 from fleetbeat.kube import brake
 from fleetbeat.kube.ledger import Held, LedgerEntry
-from fleetbeat.kube.options import ApplyOptions
 from fleetbeat.kube.prune import doomed, prune
 from fleetbeat.reconcile.kustomization_work import KustomizationWork
 from fleetbeat.reconcile.outcome import Outcome
@@ -42,8 +41,9 @@ def prune_stale(work: KustomizationWork) -> Outcome | None:
         work.kept = stale
         return None
     work.lease.confirm()
-    outcome = prune(work.on, stale, _options(work), _staying(work))
+    outcome = prune(work.on, stale, work.options(), _staying(work))
     work.changes += outcome.changes
+    work.tell_spared(outcome.spared)
     work.kept = outcome.remaining
     work.held = _left_over(work.book.held, outcome.remaining)
     if outcome.errors:
@@ -73,7 +73,7 @@ def _pull_brake(work: KustomizationWork, stale: Mapping[ObjectId, LedgerEntry]) 
     of = brake.inventory_size(work.book.entries.values(), held)
     if not brake.may_pull(len(stale), of, limits):
         return None
-    going = doomed(work.on, stale, _options(work), _staying(work))
+    going = doomed(work.on, stale, work.options(), _staying(work))
     found = brake.pull(going, stale, of, limits, held)
     if found is None or found.code != work.annotations.get(brake.CONFIRM, "").strip():
         return found
@@ -94,7 +94,3 @@ def _left_over(held: Held | None, remaining: Mapping[ObjectId, LedgerEntry]) -> 
 
 def _staying(work: KustomizationWork) -> set[str]:
     return {entry.uid for entry in work.done.entries.values() if entry.uid}
-
-
-def _options(work: KustomizationWork) -> ApplyOptions:
-    return ApplyOptions(owner=work.ref, hub_id=work.ctx.hub_id, guard=work.lease.check)

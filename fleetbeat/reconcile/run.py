@@ -16,12 +16,12 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from fleetbeat.api.meta import REQUESTED_AT
-from fleetbeat.api.refs import Ref
+from fleetbeat.api.refs import Ref, status_of
 from fleetbeat.errors import FleetbeatError, LostLease, Rebuilding, StateUnavailable, Unexpected
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.lease import LEASE_SECONDS, Lease
 from fleetbeat.reconcile.outcome import DROPPED, Event, Outcome, Status
-from fleetbeat.reconcile.status import Attempt, now_text
+from fleetbeat.reconcile.status import Attempt, decode_status, now_text
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,10 @@ class Work(Generic[SpecT]):
     old: Status
     memo: dict[str, Any]
     lease: Lease
+    asked: int = 0
+    """When it was poked last, ms of Redis' clock."""
+    handed: int = 0
+    """When it was handed out, ms of Redis' clock."""
     started: float = field(default_factory=monotonic)
     events: list[Event] = field(default_factory=list)
     decoded: SpecT | None = None
@@ -137,19 +141,15 @@ def execute(ctx: Context, pipeline: Pipeline, shard: str, ref: str, fence: int) 
         why=given.why,
         cluster=given.cluster,
         obj=msgspec.json.decode(given.obj),
-        old=_status(given.status),
+        old=decode_status(given.status),
         memo=msgspec.json.decode(given.memo) if given.memo else {},
         lease=lease,
+        asked=given.asked,
+        handed=given.now,
     )
     with ctx.heartbeat.keep(lease):
         outcome = _walk(pipeline, work)
     return _finish(work, outcome)
-
-
-def _status(stored: bytes | None) -> Status:
-    """The status as stored; marks for the reporter are none of the resource's."""
-    fields: Status = msgspec.json.decode(stored) if stored else {}
-    return {key: value for key, value in fields.items() if not key.startswith("$")}
 
 
 def _walk(pipeline: Pipeline, work: Work[Any]) -> Outcome:
@@ -170,6 +170,13 @@ def _walk(pipeline: Pipeline, work: Work[Any]) -> Outcome:
     raise AssertionError("the last step of a pipeline must return an outcome")
 
 
+def _announcement(work: Work[Any], outcome: Outcome) -> tuple[str, str]:
+    """Who is told of the outcome, and what."""
+    if outcome.announce:
+        return str(work.ref), f"dependency {work.ref} {outcome.announce}"
+    return (status_of(work.ref), f"dependency {work.ref} changed") if outcome.stirred else ("", "")
+
+
 def _finish(work: Work[Any], outcome: Outcome) -> Outcome:
     if outcome is DROPPED:
         return DROPPED
@@ -186,14 +193,13 @@ def _finish(work: Work[Any], outcome: Outcome) -> Outcome:
             memo=None if outcome.memo is None else msgspec.json.encode(outcome.memo),
             next_ms=None if outcome.next_in is None else int(outcome.next_in * 1000),
             sweepable=outcome.sweepable,
+            announce=_announcement(work, outcome),
             events=[msgspec.json.encode(event) for event in events],
         )
     except (Rebuilding, StateUnavailable):
         return DROPPED
     if ended == "stale":
         return DROPPED
-    if outcome.announce:
-        work.ctx.state.poke_dependents(str(work.ref), f"dependency {work.ref} is ready", urgent=True)
     if outcome.error is not None:
         raise outcome.error
     return outcome

@@ -20,7 +20,7 @@ Artifact = dict[str, Any]
 
 BELIEVED = 300.0
 """Seconds for which a run believes that the artifact's object is still there: nobody else deletes below its folder."""
-SWEPT = 600.0
+SWEPT = 1200.0
 """Seconds for which sweeps do, give or take a quarter, so that sources made together are not checked together."""
 CROWD = 8
 """Artifacts beyond the kept ones that are not left until a quieter poll."""
@@ -76,7 +76,7 @@ class Memo(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether a run need not look for the artifact's object."""
         return now - self.checked < BELIEVED
 
-    def sweepable(self, ref: str, now: float) -> bool:
+    def seen(self, ref: str, now: float) -> bool:
         """Whether a sweep may settle the source without a look at the store."""
         return now - self.checked < SWEPT * (0.75 + (crc32(ref.encode()) & 0xFF) / 512)
 

@@ -2,7 +2,7 @@
 
 Sources of one URL that log in with equal credentials are asked for together, in one round trip; what one account is
 told never serves another. Everything else than *nothing moved* (a new revision, an error, anything odd) pokes the
-source, and its own run tells. A sweep writes nothing but that, and never asks S3.
+source, and its own run tells. A sweep writes nothing but that, and when it saw an artifact's object in the store.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import NamedTuple
@@ -27,7 +27,8 @@ from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.gitaccount import Login, account_of
 from fleetbeat.reconcile.gitinclude import digests
 from fleetbeat.reconcile.ocisweep import FollowedTag, ask_registries, read_oci
-from fleetbeat.reconcile.sweepable import known
+from fleetbeat.reconcile.settling import Settling
+from fleetbeat.reconcile.sweepable import Known, known
 from fleetbeat.reconcile.targets import HubReader
 from fleetbeat.sources.credentials import ANONYMOUS, Account
 from fleetbeat.sources.git import Deadline, Observed
@@ -64,6 +65,7 @@ class Followed(NamedTuple):
     """A source that is as its last run left it, so that only its upstream can have changed."""
 
     ref: str
+    known: Known
     plan: Plan
     observed: Observed
     login: Login
@@ -78,30 +80,12 @@ Group = tuple[str, Account, float]
 def sweep(ctx: Context, shard: str, fence: int, refs: Sequence[str]) -> Polled:
     """Ask the upstream of `refs` and settle them as soon as each one's answer is there; what differs is poked."""
     begun = monotonic()
-    settling = _Settling(ctx, shard, fence)
     found = _read(ctx, shard, refs)
+    unseen = {ref: one.known for ref, one in found.items() if not isinstance(one, str) and one.known.unseen}
+    settling = Settling(ctx, shard, fence, unseen)
     settling.settle((), {ref: reason for ref, reason in found.items() if isinstance(reason, str)})
     asked = _ask_all(ctx, [one for one in found.values() if not isinstance(one, str)], settling)
     return Polled(settling.unchanged, asked, tuple(settling.poked), monotonic() - begun)
-
-
-@dataclass
-class _Settling:
-    """Ends the sweep for one part of its refs after the other."""
-
-    ctx: Context
-    shard: str
-    fence: int
-    unchanged: int = 0
-    poked: list[str] = field(default_factory=list)
-
-    def settle(self, refs: Iterable[str], poked: Mapping[str, str]) -> None:
-        """Settle `refs` but those that are poked (ref → why)."""
-        unchanged = [ref for ref in refs if ref not in poked]
-        if unchanged or poked:
-            self.ctx.state.settle(self.shard, self.fence, unchanged, poked)
-        self.unchanged += len(unchanged)
-        self.poked += poked
 
 
 # What is known of the sources
@@ -137,7 +121,7 @@ def _read_git(ctx: Context, look: Look, memo: bytes | None, record: bytes | None
     plan, seconds = Plan.of(spec, digests(ctx, ref, spec.include)), min(SERVER_SECONDS, parse_duration(spec.timeout))
     if plan.includes != observed.includes:
         return "an included source has changed"
-    return Followed(look.ref, plan, observed, Login.of(ref.namespace, spec, plan.url), seconds)
+    return Followed(look.ref, found, plan, observed, Login.of(ref.namespace, spec, plan.url), seconds)
 
 
 Reader = Callable[[Context, Look, bytes | None, bytes | None], Followed | FollowedTag | str]
@@ -148,7 +132,7 @@ _READERS: dict[str, Reader] = {"GitRepository": _read_git, "OCIRepository": read
 # What the servers say
 
 
-def _ask_all(ctx: Context, found: Sequence[Followed | FollowedTag], settling: _Settling) -> int:
+def _ask_all(ctx: Context, found: Sequence[Followed | FollowedTag], settling: Settling) -> int:
     """Ask for everything, Git without credentials first, so that a hub that does not answer delays nobody there."""
     deadline = Deadline.after(SWEEP_SECONDS)
     sources = [one for one in found if isinstance(one, Followed)]
@@ -196,7 +180,7 @@ def _grouped(sources: Iterable[Followed], accounts: Mapping[Login, Account]) -> 
 
 
 def _ask(
-    pool: ThreadPoolExecutor, groups: Mapping[Group, Sequence[Followed]], deadline: Deadline, settling: _Settling
+    pool: ThreadPoolExecutor, groups: Mapping[Group, Sequence[Followed]], deadline: Deadline, settling: Settling
 ) -> int:
     """Settle each group as its server answers; returns how many there are."""
     asking: dict[Future[dict[str, str]], Sequence[Followed]] = {

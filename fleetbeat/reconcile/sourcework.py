@@ -29,6 +29,7 @@ from fleetbeat.reconcile.outcome import Outcome, Status, short_revision
 from fleetbeat.reconcile.run import Work
 from fleetbeat.reconcile.sourceartifact import Artifact, Memo, fence_of, key_of, record_of, stored_artifact
 from fleetbeat.reconcile.status import now_text
+from fleetbeat.state.reasons import artifact_reason
 
 BACKOFF_LAST = 900.0
 """Longest pause after a failure of the upstream, seconds."""
@@ -252,7 +253,7 @@ def _publish(work: SourceWork[Any]) -> None:
         return
     work.lease.check()
     if work.ctx.state.publish_artifact(str(work.ref), encoded):
-        work.ctx.state.poke_dependents(str(work.ref), f"{work.ref} {artifact['revision']}", urgent=True)
+        work.ctx.state.poke_dependents(str(work.ref), artifact_reason(str(work.ref)), urgent=True)
 
 
 def _collect(work: SourceWork[Any]) -> None:

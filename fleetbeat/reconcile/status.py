@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from fleetbeat.api.conditions import remove_condition, set_condition
 from fleetbeat.api.meta import REQUESTED_AT
 from fleetbeat.errors import FleetbeatError, Terminal
@@ -20,6 +22,12 @@ from fleetbeat.reconcile.outcome import Status
 def now_text() -> str:
     """The time as Kubernetes writes it: RFC 3339, UTC, whole seconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def decode_status(stored: bytes | None) -> Status:
+    """A status as the registry has it; marks for the reporter are none of the resource's."""
+    fields: Status = msgspec.json.decode(stored) if stored else {}
+    return {key: value for key, value in fields.items() if not key.startswith("$")}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""One look at everything of a cluster that is due by its interval or was requested: equal fingerprints mean that our
-intent stands.
+"""One look at everything of a cluster that is due by its interval, was requested, or has a new artifact: equal
+fingerprints mean that our intent stands.
 
 Costs one LIST per kind for all owners together, or a GET per object where few were requested, and writes nothing to
 the cluster. A ref whose objects differ, are missing or are no longer healthy is poked and gets a run of its own. Reads
-under Fleetbeat's own account. What else must hold before a request is answered without a run is `answer.py`'s to say.
+under Fleetbeat's own account. What else must hold before a ref is answered without a run is `answer.py`'s to say.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ import msgspec
 
 from fleetbeat.api.refs import ObjectId
 from fleetbeat.errors import FleetbeatError
-from fleetbeat.kube import pool
+from fleetbeat.kube import marks, pool
 from fleetbeat.kube.discovery import Resource
 from fleetbeat.kube.errors import NoMatch
 from fleetbeat.kube.metadata import Live, get_metadata, list_metadata
 from fleetbeat.kube.reach import Reach
 from fleetbeat.kube.target import Target
-from fleetbeat.reconcile.answer import Requests
+from fleetbeat.reconcile.answer import Moved, Requests
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.health import describe, unsettled
 from fleetbeat.reconcile.kustomization import FULL_EVERY
+from fleetbeat.state.reasons import REQUESTED
 
 FEW = 8
 """Up to this many requested objects of one kind, a GET each is cheaper than a LIST of all that the hub has of it."""
@@ -54,8 +55,9 @@ class Swept:
 def sweep(ctx: Context, shard: str, cluster: str, fence: int, refs: list[str], why: str = "") -> Swept:
     """Check `refs` of one cluster together and settle them; what differs is poked.
 
-    why: empty when their intervals made them due; else they were requested, and what a run would leave as it is gets
-    that run's status and event. A cluster that cannot be reached pokes all of them, so that each one's status says why.
+    why: empty when their intervals made them due; else they were requested, or their source has a new artifact, and
+    what a run would leave as it is gets that run's status and event. A cluster that cannot be reached pokes all of
+    them, so that each one's status says why.
     """
     begun = time()
     memos = {ref: msgspec.json.decode(memo) for ref, memo in ctx.state.memos(shard, refs).items() if memo}
@@ -63,21 +65,31 @@ def sweep(ctx: Context, shard: str, cluster: str, fence: int, refs: list[str], w
     poked |= {
         r: "full check" for r, memo in memos.items() if r not in poked and begun - memo.get("full", 0) > FULL_EVERY
     }
-    requests = Requests(ctx, shard, cluster, fence, _without(memos, poked)) if why else None
-    if requests is not None:
-        poked |= requests.refused()
+    answering = None
+    if why:
+        answering = (Requests if why == REQUESTED else Moved)(ctx, shard, cluster, fence, why, _without(memos, poked))
+        poked |= answering.refused()
+        _poke(ctx, shard, fence, why, poked)  # at once: whatever changed goes first
     known = _without(memos, poked)
+    late: dict[str, str] = {}
     try:
-        poked |= _compare(ctx, cluster, known, FEW if why else 0)
+        late |= _compare(ctx, cluster, known, FEW if why == REQUESTED else 0)
     except FleetbeatError as error:
-        poked |= dict.fromkeys(known, f"sweep failed: {error.message[:200]}")
-    unchanged = [ref for ref in refs if ref not in poked]
-    if requests is not None:
-        ctx.state.answer(shard, fence, requests.answers(unchanged))
-        ctx.state.settle(shard, fence, (), {ref: f"{why}: {reason}" for ref, reason in poked.items()})
+        late |= dict.fromkeys(known, f"sweep failed: {error.message[:200]}")
+    unchanged = [ref for ref in known if ref not in late]
+    if answering is None:
+        ctx.state.settle(shard, fence, unchanged, poked | late)
     else:
-        ctx.state.settle(shard, fence, unchanged, poked)
-    return Swept(cluster, len(unchanged), tuple(poked), time() - begun, why)
+        answers = answering.answers(unchanged)
+        late |= dict.fromkeys(known.keys() - answers.keys() - late.keys(), "a dependency is not ready")
+        ctx.state.answer(shard, fence, answers)
+        _poke(ctx, shard, fence, why, late)
+        unchanged = list(answers)
+    return Swept(cluster, len(unchanged), (*poked, *late), time() - begun, why)
+
+
+def _poke(ctx: Context, shard: str, fence: int, why: str, poked: Mapping[str, str]) -> None:
+    ctx.state.settle(shard, fence, (), {ref: f"{why}: {reason}" for ref, reason in poked.items()})
 
 
 def _without(memos: Memos, poked: Mapping[str, str]) -> Memos:
@@ -89,7 +101,7 @@ def _compare(ctx: Context, cluster: str, memos: Memos, few: int) -> dict[str, st
         return {}
     target = ctx.targets.reach(Reach.decode(cluster, ctx.state.cluster(cluster)))
     expected = {ref: _expected(memo["fp"]) for ref, memo in memos.items()}
-    live = _read_all(target, {key for objects in expected.values() for key in objects}, ctx.hub_id, few)
+    live = _read_all(target, {key for objects in expected.values() for key in objects}, few)
     poked: dict[str, str] = {}
     for ref, objects in expected.items():
         for (oid, _), fingerprint in objects.items():
@@ -97,7 +109,7 @@ def _compare(ctx: Context, cluster: str, memos: Memos, few: int) -> dict[str, st
             if found is None or found.fingerprint != fingerprint:
                 poked[ref] = f"drift: {oid} {'is gone' if found is None else 'changed'}"
                 break
-    return poked | _unhealthy(target, _without(memos, poked), ctx.hub_id)
+    return poked | _unhealthy(target, _without(memos, poked))
 
 
 def _expected(fingerprints: Mapping[str, str]) -> dict[tuple[ObjectId, str], str]:
@@ -109,7 +121,7 @@ def _expected(fingerprints: Mapping[str, str]) -> dict[tuple[ObjectId, str], str
     return found
 
 
-def _read_all(target: Target, objects: Iterable[tuple[ObjectId, str]], hub_id: str, few: int) -> dict[ObjectId, Live]:
+def _read_all(target: Target, objects: Iterable[tuple[ObjectId, str]], few: int) -> dict[ObjectId, Live]:
     """The objects that are there; those of a kind by GET when there are at most `few`."""
     kinds: dict[tuple[str, str, str], list[ObjectId]] = defaultdict(list)
     for oid, version in objects:
@@ -124,7 +136,7 @@ def _read_all(target: Target, objects: Iterable[tuple[ObjectId, str]], hub_id: s
         if len(ids) <= few:
             single += [(resource, oid) for oid in ids]
         else:
-            live.update(list_metadata(target, resource, f"fleetbeat.io/hub={hub_id}"))
+            live.update(list_metadata(target, resource, marks.OWNED))
     return live | _get_all(target, single)
 
 
@@ -137,7 +149,7 @@ def _get_all(target: Target, objects: list[tuple[Resource, ObjectId]]) -> dict[O
     return {oid: live for (_, oid), live in found if live is not None}
 
 
-def _unhealthy(target: Target, memos: Memos, hub_id: str) -> dict[str, str]:
+def _unhealthy(target: Target, memos: Memos) -> dict[str, str]:
     """Refs that promised health and no longer have it, all asked per kind and not per ref."""
     owners: dict[ObjectId, list[str]] = defaultdict(list)
     wanted: dict[ObjectId, str] = {}
@@ -146,5 +158,5 @@ def _unhealthy(target: Target, memos: Memos, hub_id: str) -> dict[str, str]:
             oid = ObjectId.from_inventory_id(inventory_id)
             wanted[oid] = version
             owners[oid].append(ref)
-    waiting = unsettled(target, wanted, f"fleetbeat.io/hub={hub_id}")
+    waiting = unsettled(target, wanted, marks.OWNED)
     return {ref: f"health: {describe({oid: health})}" for oid, health in waiting.items() for ref in owners[oid]}

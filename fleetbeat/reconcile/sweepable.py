@@ -27,6 +27,9 @@ class Known(NamedTuple):
     obj: dict[str, Any]
     status: dict[str, Any]
     artifact: Artifact
+    memo: Memo
+    unseen: bool
+    """Whether its object has to be looked for in the store."""
 
 
 def known(ctx: Context, look: Look, memo: bytes | None, record: bytes | None) -> Known | str:
@@ -39,11 +42,9 @@ def known(ctx: Context, look: Look, memo: bytes | None, record: bytes | None) ->
     if artifact is None or record != record_of(ctx.store, source, artifact):
         return "its artifact is not published"
     remembered = Memo.read(memo, artifact)
-    if not remembered.sweepable(look.ref, time()):
-        return "its artifact is looked for in the store"
     if remembered.collects(time()):
         return "old artifacts are removed"
-    return Known(ref, obj, status, artifact)
+    return Known(ref, obj, status, artifact, remembered, not remembered.seen(look.ref, time()))
 
 
 def _is_settled(obj: Mapping[str, Any], status: Mapping[str, Any], generation: int) -> bool:

@@ -1,6 +1,7 @@
 """From a resource's `spec.kubeConfig` and service account to the cluster that it is applied to.
 
-Owns the process's clients: one per cluster and version of its kubeconfig Secret, the least recently used dropped.
+Owns the process's clients: one per cluster and version of the Secret or ConfigMap that says how it is reached; the
+least recently used is dropped.
 Reads Secrets and ConfigMaps from the hub; never keeps their values anywhere but in memory.
 """
 
@@ -13,7 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetbeat.api.refs import HUB
-from fleetbeat.errors import ReconciliationFailed
+from fleetbeat.errors import InvalidSpec, ReconciliationFailed
+from fleetbeat.kube import access
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.discovery import Discovery
@@ -52,16 +54,18 @@ class HubReader:
 class Targets:
     """All clusters that this process talks to. Thread-safe."""
 
-    def __init__(self, hub: KubeClient) -> None:
+    def __init__(self, hub: KubeClient, default_account: str = "") -> None:
+        """default_account: the service account of ConfigMaps that name none."""
         self.reader = HubReader(hub)
         self._hub = Target.of(hub)
+        self._default_account = default_account
         self._clients: OrderedDict[tuple[str, str], Target] = OrderedDict()
         self._lock = threading.Lock()
 
     def reach(self, where: Reach, account: str = "") -> Target:
         """The cluster `where`; everything but metadata goes through `account` (`namespace:name`) when it is given.
 
-        Raises ReconciliationFailed when the kubeconfig Secret is missing or unusable.
+        Raises ReconciliationFailed when the Secret or ConfigMap is missing or unusable.
         """
         base = self._hub if where.cluster == HUB else self._remote(where)
         if not account:
@@ -70,13 +74,13 @@ class Targets:
         return Target.of(base.client, base.client.impersonate(user), base.discovery)
 
     def _remote(self, where: Reach) -> Target:
-        secret = self._secret(where)
-        slot = (where.cluster, f"{secret['metadata']['uid']}@{secret['metadata']['resourceVersion']}")
+        holder = self._holder(where)
+        slot = (where.cluster, f"{holder['metadata']['uid']}@{holder['metadata']['resourceVersion']}")
         with self._lock:
             if slot in self._clients:
                 self._clients.move_to_end(slot)
                 return self._clients[slot]
-        client = KubeClient(_config(where, secret))
+        client = KubeClient(self._config(where, holder))
         target = Target.of(client, discovery=Discovery(client))
         with self._lock:
             for old in [key for key in self._clients if key[0] == where.cluster]:
@@ -86,17 +90,22 @@ class Targets:
                 self._clients.popitem(last=False)
         return target
 
-    def _secret(self, where: Reach) -> dict[str, Any]:
+    def _holder(self, where: Reach) -> dict[str, Any]:
+        """The Secret or ConfigMap."""
         try:
-            secret: dict[str, Any] = self._hub.client.get(where.path)
+            found: dict[str, Any] = self._hub.client.get(where.path)
         except NotFound as error:
-            name = f"Secret {where.namespace}/{where.secret}"
-            raise ReconciliationFailed(f"spec.kubeConfig.secretRef: {name} not found") from error
-        return secret
+            kind, field = ("ConfigMap", "configMapRef") if where.config_map else ("Secret", "secretRef")
+            name = f"{kind} {where.namespace}/{where.config_map or where.secret}"
+            raise ReconciliationFailed(f"spec.kubeConfig.{field}: {name} not found") from error
+        return found
 
-
-def _config(where: Reach, secret: Mapping[str, Any]) -> ClusterConfig:
-    try:
-        return ClusterConfig.from_kubeconfig(where.kubeconfig(secret), trusted=False)
-    except InvalidKubeconfig as error:
-        raise ReconciliationFailed(f"spec.kubeConfig.secretRef {where.secret!r}: {error.message}") from error
+    def _config(self, where: Reach, holder: Mapping[str, Any]) -> ClusterConfig:
+        try:
+            if where.config_map:
+                described = access.Described.read(holder.get("data") or {}, self._default_account)
+                return access.config_of(self._hub.client, where.namespace, described)
+            return ClusterConfig.from_kubeconfig(where.kubeconfig(holder), trusted=False)
+        except (InvalidKubeconfig, InvalidSpec) as error:
+            field, name = ("configMapRef", where.config_map) if where.config_map else ("secretRef", where.secret)
+            raise ReconciliationFailed(f"spec.kubeConfig.{field} {name!r}: {error.message}") from error

@@ -47,6 +47,11 @@ class Entry:
     """Digest of an artifact that the render is valid for without another look."""
     body: bytes
 
+    @property
+    def key(self) -> str:
+        """Names the render among those of its question."""
+        return self.file.stem
+
 
 def question(**parts: Any) -> str:
     """The name of a question: a hash of all that decides a build besides the artifact."""
@@ -66,8 +71,21 @@ class RenderCache:
         found = [(_used(file), file) for file in self._folder(name).glob("*.json")]
         return [entry for _, file in sorted(found, reverse=True) if (entry := _read(file)) is not None]
 
-    def put(self, name: str, closure: dict[str, str], artifact: str, body: bytes) -> None:
-        """Keep a render; replaces an equal one. A disk that fails costs later builds, not this run."""
+    def closure(self, name: str, key: str) -> dict[str, str] | None:
+        """What the render with this key saw; None when it is not kept (any more)."""
+        try:
+            with (self._folder(name) / f"{key}.json").open("rb") as file:
+                closure = _head_decoder.decode(file.readline()).closure
+            os.utime(self._folder(name) / f"{key}.json")
+        except (OSError, msgspec.DecodeError):
+            return None
+        return closure
+
+    def put(self, name: str, closure: dict[str, str], artifact: str, body: bytes) -> str:
+        """Keep a render, replacing an equal one, and return its key.
+
+        A disk that fails costs later builds, not this run.
+        """
         folder = self._folder(name)
         key = hashlib.sha256(orjson.dumps(closure, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
         try:
@@ -78,6 +96,7 @@ class RenderCache:
             self._trim(len(body))
         except OSError as failure:
             log.warning("a render is not cached: %s", failure)
+        return key
 
     def touch(self, entry: Entry, artifact: str) -> None:
         """Note that a render was used for an artifact."""

@@ -40,6 +40,10 @@ class Built(msgspec.Struct, frozen=True):
     """The position of the known closure that still holds; then there is nothing else."""
 
 
+class _Held(msgspec.Struct, frozen=True):
+    holds: list[bool]
+
+
 class _Parsed(msgspec.Struct, frozen=True):
     objects: list[list[dict[str, Any]]]
 
@@ -56,6 +60,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 _built = msgspec.json.Decoder(Built)
+_held = msgspec.json.Decoder(_Held)
 _parsed = msgspec.json.Decoder(_Parsed)
 _answer = msgspec.json.Decoder(_Answer)
 
@@ -111,6 +116,13 @@ class Engine:
         """
         request = {"op": "build", "artifact": str(artifact_file), "digest": digest, "path": path}
         return _built.decode(self._call(request | {"spec": parts, "known": known}, timeout))
+
+    def hold(
+        self, artifact_file: Path, digest: str, closures: Sequence[Mapping[str, str]], *, timeout: float = 60.0
+    ) -> list[bool]:
+        """Of each closure, whether the artifact shows all that it saw. Raises ArtifactFailed and ArchiveInvalid."""
+        request = {"op": "hold", "artifact": str(artifact_file), "digest": digest, "known": closures}
+        return _held.decode(self._call(request, timeout)).holds
 
     def parse(self, texts: Sequence[str], *, timeout: float = 60.0) -> list[list[dict[str, Any]]]:
         """The objects of each YAML text, as Kubernetes' own tools read it; lists are flattened.

@@ -43,6 +43,8 @@ class Rendered:
     digest: str
     cached: bool = False
     """True when nothing had to be built."""
+    key: str = ""
+    """Names the build among those of its question, for `unmoved`; "" without a cache."""
 
 
 class _Build(msgspec.Struct, frozen=True):
@@ -77,7 +79,7 @@ def render(
     `spec.postBuild.substituteStrategy` is Always. `strict` makes an undefined variable an error. `timeout` is in
     seconds. Raises ArtifactFailed, ArchiveInvalid and BuildFailed.
     """
-    body, cached = _build(engine, artifact_file, digest, spec, cache, timeout)
+    body, cached, key = _build(engine, artifact_file, digest, spec, cache, timeout)
     build = _build_decoder.decode(body)
     objects = build.objects
     if variables or (spec.get("postBuild") or {}).get("substituteStrategy") == "Always":
@@ -86,19 +88,31 @@ def render(
         checks.check(obj)
     _add_common_metadata(objects, spec.get("commonMetadata") or {})
     content = orjson.dumps(objects, option=orjson.OPT_SORT_KEYS)
-    return Rendered(objects, "sha256:" + hashlib.sha256(content).hexdigest(), cached)
+    return Rendered(objects, "sha256:" + hashlib.sha256(content).hexdigest(), cached, key)
+
+
+def question_of(engine: Engine, spec: Mapping[str, Any]) -> str:
+    """The name under which the cache keeps the builds of a spec."""
+    return question(engine=engine.version, path=_path(spec), parts=_parts(spec))
+
+
+def _path(spec: Mapping[str, Any]) -> str:
+    return spec.get("path") or "./"
+
+
+def _parts(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: spec[name] for name in PARTS if spec.get(name)}
 
 
 def _build(
     engine: Engine, artifact_file: Path, digest: str, spec: Mapping[str, Any], cache: RenderCache | None, timeout: float
-) -> tuple[bytes, bool]:
-    """The JSON of a `_Build`, and whether it came from the cache."""
-    path = spec.get("path") or "./"
-    parts = {name: spec[name] for name in PARTS if spec.get(name)}
+) -> tuple[bytes, bool, str]:
+    """The JSON of a `_Build`, whether it came from the cache, and its key there."""
+    path, parts = _path(spec), _parts(spec)
     if cache is None:
         built = engine.build(artifact_file, digest, path, parts, timeout=timeout)
-        return msgspec.json.encode(_RawBuild(built.objects, built.texts)), False
-    name = question(engine=engine.version, path=path, parts=parts)
+        return msgspec.json.encode(_RawBuild(built.objects, built.texts)), False, ""
+    name = question_of(engine, spec)
     entries = cache.entries(name)
     hit = next((entry for entry in entries if entry.artifact == digest), None)
     if hit is None:
@@ -106,11 +120,10 @@ def _build(
         built = engine.build(artifact_file, digest, path, parts, known=known, timeout=timeout)
         if built.known is None:
             body = msgspec.json.encode(_RawBuild(built.objects, built.texts))
-            cache.put(name, built.closure, digest, body)
-            return body, False
+            return body, False, cache.put(name, built.closure, digest, body)
         hit = entries[built.known]
     cache.touch(hit, digest)
-    return hit.body, True
+    return hit.body, True, hit.key
 
 
 def _substitute_all(

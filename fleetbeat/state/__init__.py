@@ -10,6 +10,7 @@ from __future__ import annotations
 from fleetbeat.state.buckets import Buckets
 from fleetbeat.state.dispatch import Dispatch
 from fleetbeat.state.records import (
+    CALM,
     Answer,
     Changed,
     Claimed,
@@ -31,6 +32,7 @@ from fleetbeat.state.roles import Roles
 from fleetbeat.state.views import Views
 
 __all__ = [
+    "CALM",
     "REGISTRAR",
     "Answer",
     "Changed",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from fleetbeat.state.records import Answer, Claimed, Ended, Input, Run, Sweep
 from fleetbeat.state.server import Server, text
@@ -21,8 +21,17 @@ _CHUNK = 500
 _ANSWERS = 100
 
 
+class Share(NamedTuple):
+    """One shard and how much of it may be live at once; see `Dispatch.claim`."""
+
+    shard: str
+    lane_cap: int = LANE_CAP
+    cluster_cap: int = CLUSTER_CAP
+    queue: str = ""
+
+
 class Dispatch(Server):
-    """claim, poke, start, renew, finish, settle, answer."""
+    """claim, poke, start, renew, finish, settle, remember, answer."""
 
     def claim(
         self,
@@ -43,8 +52,20 @@ class Dispatch(Server):
         within `lease_seconds` counts as lost; so does a sweep of requested refs that is not settled within that time,
         and any other sweep after four times as long.
         """
-        reply = self.call("claim", shard, limit, lane_cap, cluster_cap, round(lease_seconds * 1000), sweep_size, queue)
-        return _claimed(reply)
+        return self.claims([Share(shard, lane_cap, cluster_cap, queue)], limit, lease_seconds, sweep_size)[shard]
+
+    def claims(
+        self,
+        shares: Sequence[Share],
+        limit: int = 1000,
+        lease_seconds: float = LEASE_SECONDS,
+        sweep_size: int = SWEEP_SIZE,
+    ) -> dict[str, Claimed]:
+        """`claim` for several shards in one round trip; at most `limit` messages of each."""
+        lease = round(lease_seconds * 1000)
+        args = [arg for s in shares for arg in (s.shard, limit, s.lane_cap, s.cluster_cap, lease, sweep_size, s.queue)]
+        replies = self.call("claims", *args)
+        return {share.shard: _claimed(reply) for share, reply in zip(shares, replies, strict=True)}
 
     def poke(self, refs: Iterable[str], why: str, urgent: bool = False, *, delay_ms: int = 0) -> int:
         """Ask for a run of each ref: one begins after this call, unless the ref is suspended.
@@ -69,8 +90,8 @@ class Dispatch(Server):
         if reply is None:
             return None
         obj, status, memo, *rest = reply
-        why, uid, generation, cluster, epoch = (text(field) for field in rest)
-        return Input(obj, status, memo, why, uid, int(generation), cluster, epoch)
+        why, uid, generation, cluster, epoch, asked, now = (text(field) for field in rest)
+        return Input(obj, status, memo, why, uid, int(generation), cluster, epoch, int(asked), int(now))
 
     def renew(self, shard: str, ref: str, fence: int, seconds: float = LEASE_SECONDS) -> bool:
         """Extend a run's lease to `seconds` from now; False when the run is superseded."""
@@ -86,15 +107,17 @@ class Dispatch(Server):
         memo: bytes | None = None,
         next_ms: int | None = None,
         sweepable: bool = False,
+        announce: tuple[str, str] = ("", ""),
         events: Sequence[bytes] = (),
     ) -> Ended:
         """End a run, write its status and arm the next one.
 
         `status` and `memo` None leave what is stored, empty removes it; a status that differs from the stored one is
         marked for the reporter. `next_ms` counts from now, 0 is at once; None is the ref's interval. `sweepable` lets
-        the next run that is due by its interval alone become part of a sweep.
+        the next run that is due by its interval alone become part of a sweep. `announce` is (target, why):
+        whoever refers to the target is poked urgently, in the same step; an empty reason pokes nobody.
         """
-        reply = self.call(
+        ended, rest = self.call(
             "finish",
             shard,
             ref,
@@ -105,9 +128,12 @@ class Dispatch(Server):
             status or b"",
             int(memo is not None),
             memo or b"",
+            *announce,
             *events,
         )
-        return cast(Ended, text(reply))
+        if rest:
+            self.poke_dependents(*announce, urgent=True)
+        return cast(Ended, text(ended))
 
     def settle(self, shard: str, fence: int, unchanged: Sequence[str], poked: Mapping[str, str] | None = None) -> int:
         """End a sweep for `unchanged` refs, due again at their interval, and `poked` ones (ref → why), due at once.
@@ -122,6 +148,12 @@ class Dispatch(Server):
             for part in (unchanged[i : i + _CHUNK],)
         )
 
+    def remember(self, shard: str, fence: int, memos: Mapping[str, bytes]) -> None:
+        """Write memos (ref → JSON) of refs that a sweep still holds; those poked meanwhile keep theirs."""
+        rows = list(memos.items())
+        for i in range(0, len(rows), _CHUNK):
+            self.call("remember", shard, fence, *(item for row in rows[i : i + _CHUNK] for item in row))
+
     def answer(self, shard: str, fence: int, answers: Mapping[str, Answer]) -> int:
         """End a sweep for requested refs that need no run (ref → its answer); each is due again at its interval.
 
@@ -134,7 +166,7 @@ class Dispatch(Server):
     def _answer(self, shard: str, fence: int, rows: Sequence[tuple[str, Answer]]) -> int:
         args: list[str | int | bytes] = []
         for ref, found in rows:
-            args += (ref, found.status, len(found.events), *found.events)
+            args += (ref, found.status, len(found.events), *found.events, len(found.wakes), *found.wakes)
         return int(self.call("answer", shard, fence, *args))
 
     def await_wake(self, seconds: float) -> bool:

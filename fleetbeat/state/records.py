@@ -35,12 +35,18 @@ class Sweep(NamedTuple):
     """Why they were poked; empty when their intervals alone made them due."""
 
 
+CALM = "$calm"
+"""Key of a status that nobody waits for: the hub is told of others first. Keys with `$` are none of the resource's."""
+
+
 class Answer(NamedTuple):
-    """What a sweep writes for a requested ref that needs no run."""
+    """What a sweep writes for a ref that needs no run."""
 
     status: bytes
     """JSON, as a run that changes nothing would leave it."""
     events: tuple[bytes, ...] = ()
+    wakes: tuple[str, ...] = ()
+    """Refs that wait for this one."""
 
 
 class Claimed(NamedTuple):
@@ -65,6 +71,10 @@ class Input(NamedTuple):
     generation: int
     cluster: str
     epoch: str
+    asked: int = 0
+    """When it was poked last, or else due, before it was handed out: what upstream said since then is no older news."""
+    now: int = 0
+    """When it was handed out; both in ms of the Redis server's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,8 @@ class Record:
     """Waits for its finalizer; runs even when suspended."""
     reach: bytes | None = None
     """JSON that tells how its cluster is reached, without credentials; None for the hub."""
+    group: str = ""
+    """Those of one group are swept together at equal intervals; hex digits, empty: those of its cluster."""
 
 
 class Registered(NamedTuple):

@@ -86,6 +86,13 @@ class Registry(Server):
             if row
         }
 
+    def cycle(self, ref: str, kinds: Sequence[str]) -> list[str]:
+        """The shortest way from `ref` over what each one refers to back to it, both ends included; empty without one.
+
+        Only refs of `kinds` are followed.
+        """
+        return [text(step) for step in self.call("cycle", ref, *kinds)]
+
     def every(self, kind: str) -> Iterator[Look]:
         """Every registered resource of a kind."""
         for shard in shards.shards_of(kind):
@@ -126,6 +133,13 @@ class Registry(Server):
         """The dependents of these sources were poked."""
         if sources:
             self.call("told", fence, *sources)
+
+    def dependents(self, targets: Sequence[str]) -> dict[str, set[str]]:
+        """target (`Kind/namespace/name`) → the refs that refer to it."""
+        if not targets:
+            return {}
+        found = self.call("dependents", *targets)
+        return {target: {text(ref) for ref in refs} for target, refs in zip(targets, found, strict=True)}
 
     def artifact(self, source: str) -> bytes | None:
         """JSON of the artifact that `source` published in this epoch."""
@@ -179,4 +193,5 @@ def _fields(record: Record) -> tuple[Any, ...]:
         record.status or b"",
         " ".join(record.targets),
         record.reach or b"",
+        record.group,
     )

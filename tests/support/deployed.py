@@ -46,8 +46,8 @@ class Deployed:
         """The ref of a Kustomization."""
         return f"Kustomization/{self.namespace}/{name}"
 
-    def publish(self, revision: str, files: Mapping[str, str]) -> None:
-        """The source has a new artifact; nobody is told."""
+    def publish(self, revision: str, files: Mapping[str, str], origin: str = "") -> None:
+        """The source has a new artifact, made from `origin` upstream; nobody is told."""
         source = Source("GitRepository", self.namespace, "repo", "uid-repo")
         entries = [Entry(path, text.encode().strip) for path, text in files.items()]
         with closing(write_archive(entries, io.BytesIO())) as archive:
@@ -59,6 +59,7 @@ class Deployed:
                 "key": self.ctx.store.key(source, filename, archive.digest),
                 "fence": next(self._versions),
                 "uid": "uid-repo",
+                "metadata": {"org.opencontainers.image.revision": origin} if origin else {},
             }
         self.state.publish_artifact(f"GitRepository/{self.namespace}/repo", json.dumps(record).encode())
 

@@ -106,7 +106,7 @@ class Managed:
 
     def dry_run(self, obj: Mapping[str, Any]) -> Object:
         """The API server's own answer to applying `obj` with the owner's labels."""
-        labels = {**(obj["metadata"].get("labels") or {}), **marks.owner_labels(self.owner, HUB)}
+        labels = {**(obj["metadata"].get("labels") or {}), **marks.owner_labels(self.owner)}
         wanted = {**obj, "metadata": {**obj["metadata"], "labels": labels}}
         return self.client.apply(self.path(obj), wanted, marks.MANAGER, dry_run=True)
 

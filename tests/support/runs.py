@@ -21,6 +21,7 @@ from fleetbeat.kube.client import KubeClient
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.run import Pipeline, execute
 from fleetbeat.state import REGISTRAR, State
+from fleetbeat.state.reasons import artifact_reason
 from fleetbeat.state.shards import SOURCE
 
 
@@ -82,7 +83,7 @@ class Runs:
             }
         ref = f"{kind}/{self.namespace}/{name}"
         self.state.publish_artifact(ref, record.encode(self.ctx.store, source, artifact))
-        self.state.poke_dependents(ref, f"{ref} {revision}", urgent=True)
+        self.state.poke_dependents(ref, artifact_reason(ref), urgent=True)
 
     def annotate(self, name: str, **annotations: str) -> None:
         """Set annotations; `__` stands for a slash and `_` for a dot."""

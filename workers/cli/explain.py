@@ -15,10 +15,11 @@ from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.refs import Ref
 from workers.cli import rows
 from workers.cli.connect import Access
+from workers.cli.facts import Facts, Reason
 from workers.cli.formats import Format, dump
 from workers.cli.hub import Hub
 from workers.cli.queues import Queues
-from workers.cli.reasons import Facts, Reason, needs_blocker, reason_of
+from workers.cli.reasons import needs_blocker, reason_of
 from workers.cli.reconcile import source_of
 from workers.cli.terminal import Terminal, Tone
 from workers.cli.words import parse_one
@@ -73,4 +74,4 @@ def waits_for(obj: rows.Obj) -> list[Ref]:
         return [source] if source else []
     own = obj["metadata"]["namespace"]
     depends = (obj.get("spec") or {}).get("dependsOn") or []
-    return [Ref(obj["kind"], entry.get("namespace") or own, entry["name"]) for entry in depends]
+    return [Ref(e.get("kind") or obj["kind"], e.get("namespace") or own, e["name"]) for e in depends]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetbeat.errors import CommandFailed, FleetbeatError
-from workers.cli import artifactwords, createwords
+from workers.cli import artifactwords, createwords, kustomizationwords
 from workers.cli.formats import asked
 from workers.cli.options import (
     DEFAULT_NAMESPACE,
@@ -50,6 +50,7 @@ app = typer.Typer(
 )
 app.add_typer(createwords.app, name="create")
 artifactwords.register(app)
+kustomizationwords.register(app)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fleetbeat.api.refs import Ref
 from fleetbeat.errors import Rebuilding, StateUnavailable
-from workers.cli.reasons import Queue, Trouble
+from workers.cli.facts import Queue, Trouble
 
 if TYPE_CHECKING:
     from fleetbeat.state import State

@@ -1,85 +1,16 @@
 """Why an object waits: exactly one reason, and what happens next. Pure; explain.py gathers the facts.
 
 The reasons are asked in the order in which they stop an object: what a person did (suspended), what is happening now
-(running, queued), what a person must do (stalled), what another object must do (dependency, source, health), what time
-will do (backoff, interval).
+(running, queued), what a person must do (braked, stalled), what a cluster or another object must do (away, dependency,
+source, health), what time will do (backoff, interval).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-from typing import Any
-
 from fleetbeat.api.kinds import KINDS
-from fleetbeat.api.refs import Ref
 from workers.cli import rows
+from workers.cli.facts import Facts, Queue, Reason, Trouble
 from workers.cli.rows import Obj, brief
-
-
-class Trouble(Enum):
-    """Why nothing is known from Redis."""
-
-    NONE = "none"
-    NOT_ASKED = "not asked"
-    REBUILDING = "rebuilding"
-
-
-@dataclass(frozen=True)
-class Queue:
-    """What Redis knows of one ref; times in seconds from now, negative when past."""
-
-    phase: str = "idle"
-    """`queued`, `running` or `sweep` of the live run; `idle` when there is none."""
-    why: str = ""
-    """What asked for the run; "" when only the interval did."""
-    due: float | None = None
-    """When the next run is due."""
-    dirty: bool = False
-    """It was asked again while running and runs again at once."""
-    held: bool = False
-    """Its lane or cluster has as many runs as it may have."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """All that is known of one object."""
-
-    ref: Ref
-    obj: Obj
-    owned: bool
-    """Whether Fleetbeat reconciles the kind."""
-    queue: Queue | None = None
-    """None when Redis was not asked, does not answer or does not know the object."""
-    trouble: Trouble = Trouble.NONE
-    blocker: Reason | None = None
-    """Why the dependency or source that this object waits for is not ready."""
-
-    def answer(self, code: str, state: str, then: str) -> Reason:
-        """A reason of this object."""
-        return Reason(self.ref, code, state, then)
-
-
-@dataclass(frozen=True)
-class Reason:
-    """The answer."""
-
-    ref: Ref
-    code: str
-    """One word for programs, such as `DependencyNotReady`."""
-    state: str
-    """What holds now, as the end of a sentence that begins with the ref."""
-    then: str
-    """What happens next."""
-
-    @property
-    def sentence(self) -> str:
-        """The one sentence that a person reads."""
-        return f"{self.ref} {self.state}; {self.then}."
-
-    def data(self) -> dict[str, Any]:
-        """For `-o json`."""
-        return {"ref": str(self.ref), "reason": self.code, "sentence": self.sentence}
 
 
 def reason_of(facts: Facts) -> Reason:
@@ -91,6 +22,8 @@ def reason_of(facts: Facts) -> Reason:
     return _idle(facts)
 
 
+AWAY = " cannot be reached: "
+"""In the message of a cluster that gives no answer, see fleetbeat/kube/explain.py; the breaker repeats it."""
 _WAITING = ("DependencyNotReady", "ArtifactFailed", "SourceNotReady", "SourceUnavailable", "NoSourceArtifact")
 
 
@@ -182,6 +115,31 @@ def _deleting(facts: Facts) -> Reason | None:
     return facts.answer("Deleting", state, _next(facts, "it goes when what it manages is gone"))
 
 
+def _braked(facts: Facts) -> Reason | None:
+    ready = rows.condition(facts.obj, "Ready")
+    if ready.get("reason") != "PruneBraked":
+        return None
+    told = _clean(ready.get("message", "")).partition(". If they")[0]
+    return facts.answer(
+        "Braked",
+        f"has applied what is new and holds its deletions back: {told}",
+        f"`fleetbeat confirm kustomization {facts.ref.name} -n {facts.ref.namespace}` lets them go, "
+        "a commit that brings the objects back releases it too",
+    )
+
+
+def _cluster_away(facts: Facts) -> Reason | None:
+    """The API server gave no answer: the run failed, or the breaker refused to try."""
+    ready = rows.condition(facts.obj, "Ready")
+    message = ready.get("message", "")
+    if ready.get("status") != "False" or AWAY not in message:
+        return None
+    then = _next(facts, "it is tried again by itself", "tries again")
+    return facts.answer(
+        "ClusterAway", f"waits for its cluster: {_clean(message)}", f"{then}, or when the cluster answers"
+    )
+
+
 def _stalled(facts: Facts) -> Reason | None:
     stalled = rows.condition(facts.obj, "Stalled")
     if stalled.get("status") != "True":
@@ -246,7 +204,9 @@ _QUESTIONS = (
     _queued,
     _unseen,
     _deleting,
+    _braked,
     _stalled,
+    _cluster_away,
     _blocked,
     _healing,
     _failed,

@@ -1,7 +1,7 @@
 """`fleetbeat tree`: what a Kustomization manages, on whichever cluster, with the health of each object.
 
 Owns the walk: inventory → live objects → nested Kustomizations. Health itself is decided in
-fleetbeat/kube/readiness.py, how a cluster is reached in fleetbeat/reconcile/targets.py.
+fleetbeat/reconcile/healthrules.py, how a cluster is reached in fleetbeat/reconcile/targets.py.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
+from fleetbeat.api.appliers import HealthCheckExpr
 from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.refs import HUB, ObjectId, Ref
 from fleetbeat.errors import CommandFailed, FleetbeatError
 from fleetbeat.kube.errors import NoMatch, NotFound
 from fleetbeat.kube.pool import run_all
 from fleetbeat.kube.reach import Reach
-from fleetbeat.kube.readiness import assess
 from fleetbeat.kube.target import Target
+from fleetbeat.reconcile.healthrules import Rules, assess, rules_of
 from fleetbeat.reconcile.targets import Targets
 from workers.cli import rows
 from workers.cli.connect import Access
@@ -88,15 +91,25 @@ class Walk:
         except FleetbeatError as error:
             node.children = [Node(str(identity), "Unknown", error.message) for identity in sorted(versions, key=_order)]
             return node
-        seen = run_all(lambda i: look(target, i, versions[i]), sorted(versions, key=_order))
+        said = rules(obj)
+        seen = run_all(lambda i: look(target, i, versions[i], said), sorted(versions, key=_order))
         for identity, (child, live) in zip(sorted(versions, key=_order), seen, strict=True):
             nested = live is not None and where.cluster == HUB and is_kustomization(identity)
             node.children.append(self.below(live, above | {ref}) if nested and live else child)
         return node
 
 
-def look(target: Target, identity: ObjectId, version: str) -> tuple[Node, rows.Obj | None]:
-    """One managed object as it is now, and its node."""
+def rules(obj: rows.Obj) -> Rules:
+    """What `spec.healthCheckExprs` of a Kustomization says; nothing where it cannot be read."""
+    try:
+        entries = (obj.get("spec") or {}).get("healthCheckExprs") or []
+        return rules_of(msgspec.convert(entries, tuple[HealthCheckExpr, ...]))
+    except (msgspec.ValidationError, FleetbeatError):
+        return {}
+
+
+def look(target: Target, identity: ObjectId, version: str, said: Rules) -> tuple[Node, rows.Obj | None]:
+    """One managed object as it is now, and its node; `said` tells when objects of some kinds are healthy."""
     name = str(identity)
     try:
         resource = target.discovery.resource(identity.group, version, identity.kind)
@@ -105,7 +118,9 @@ def look(target: Target, identity: ObjectId, version: str) -> tuple[Node, rows.O
         return Node(name, "NotFound", "not found on the cluster"), None
     except FleetbeatError as error:
         return Node(name, "Unknown", rows.one_line(error.message)), None
-    health = assess(live)
+    live.setdefault("kind", identity.kind)
+    live.setdefault("apiVersion", resource.api_version)
+    health = assess(live, said)
     state = health.state.value
     return Node(name, state, "" if state == "Current" else rows.one_line(health.message)), live
 

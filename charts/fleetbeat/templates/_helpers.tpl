@@ -21,6 +21,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   value: {{ .Values.noCrossNamespaceRefs | quote }}
 - name: FLEETBEAT_DEFAULT_SERVICE_ACCOUNT
   value: {{ .Values.defaultServiceAccount | quote }}
+- name: FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS
+  value: {{ join "," .Values.customApplyStageKinds | quote }}
+- name: FLEETBEAT_OVERRIDE_MANAGERS
+  value: {{ join "," .Values.overrideManagers | quote }}
 {{- end }}
 
 {{/* Where artifacts are. */}}

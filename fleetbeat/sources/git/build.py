@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import tempfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
+import msgspec
 from dulwich.errors import ApplyDeltaError, ChecksumMismatch, FileFormatException
 from dulwich.objects import Commit
 from dulwich.pack import PackFileDisappeared
 
 from fleetbeat.artifacts.archive import Archive, Entry, write_archive
+from fleetbeat.artifacts.chunks import Chunk
 from fleetbeat.errors import GitOperationFailed, VerificationFailed
 from fleetbeat.sources.credentials import Account
 from fleetbeat.sources.git import submodules
@@ -36,7 +39,7 @@ from fleetbeat.sources.git.tree import Tree
 from fleetbeat.sources.git.verify import Keyring, proof, verify
 
 _DAMAGE = (
-    *(KeyError, IndexError, ValueError, AssertionError, OSError, zlib.error),
+    *(KeyError, IndexError, ValueError, AssertionError, OSError, EOFError, zlib.error),
     PackFileDisappeared,
     ApplyDeltaError,
     ChecksumMismatch,
@@ -106,7 +109,13 @@ class Job:
         commit = self.mirror.commit(chosen.commit)
         archive, notes = self._archived(commit)
         label = Label(
-            archive.digest, archive.size, archive.entries, _subject(commit), notes.warnings(), notes.left_out()
+            archive.digest,
+            archive.size,
+            archive.entries,
+            _subject(commit),
+            notes.warnings(),
+            notes.left_out(),
+            archive.chunks,
         )
         self.mirror.shelf.keep(self._name(chosen), archive, label)
         return GitResult(
@@ -128,17 +137,18 @@ class Job:
                 if plan.includes:
                     pairs = list(zip(plan.includes, self.included, strict=True))
                     nodes = stack.enter_context(combined(nodes, pairs, self.cache, self.limits.archive))
-                return self._archive(tree.entries(nodes, plan.ignore)), tree.notes
+                return self._archive(tree.entries(nodes, plan.ignore), tree.notes), tree.notes
             except _DAMAGE:
                 if modules is not None:
                     modules.forget()
                 raise
 
-    def _archive(self, entries: Iterable[Entry]) -> Archive:
+    def _archive(self, entries: Iterable[Entry], notes: Notes) -> Archive:
         """Into an anonymous file, so that nothing is left behind, however the process ends."""
         file = tempfile.TemporaryFile(dir=self.cache)  # noqa: SIM115
         try:
-            return write_archive(entries, file, self.limits.archive)
+            with self.mirror.shelf.chunks() as chunks:
+                return write_archive(entries, file, self.limits.archive, _Known(chunks, notes))
         except BaseException:
             file.close()
             raise
@@ -154,6 +164,22 @@ class Job:
         """All that decides what is in the archive."""
         plan = self.plan
         return Shelf.name(chosen.commit, plan.ignore, plan.directories, plan.submodules, plan.includes, self.limits)
+
+
+class _Known:
+    """Chunks of the archives on the shelf. One with something to note is read again each time, to be noted again."""
+
+    def __init__(self, chunks: Mapping[str, tuple[Chunk, BinaryIO]], notes: Notes) -> None:
+        self._chunks = chunks
+        self._notes = notes
+        self._noted = 0
+
+    def find(self, key: str) -> tuple[Chunk, BinaryIO] | None:
+        return self._chunks.get(key)
+
+    def made(self, chunk: Chunk) -> Chunk:
+        noted, self._noted = self._noted, self._notes.pointers.count
+        return chunk if noted == self._noted else msgspec.structs.replace(chunk, key="")
 
 
 def proof_of(plan: Plan, candidate: Candidate, keyring: Keyring | None) -> str:

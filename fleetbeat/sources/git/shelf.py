@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 from fleetbeat.artifacts.archive import Archive
+from fleetbeat.artifacts.chunks import Chunk
 
 KEPT = 4
 
@@ -27,6 +30,8 @@ class Label(msgspec.Struct, frozen=True):
     subject: str
     warnings: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    chunks: tuple[Chunk, ...] = ()
+    """What a later archive may copy from it."""
 
 
 _decoder = msgspec.json.Decoder(Label)
@@ -54,7 +59,7 @@ class Shelf:
             file.close()
             return None
         file.seek(0)
-        return Archive(file, label.digest, label.size, label.entries), label
+        return Archive(file, label.digest, label.size, label.entries, label.chunks), label
 
     def keep(self, name: str, archive: Archive, label: Label) -> None:
         """Copy an archive here and rewind it; a full disk only means that it is made again."""
@@ -65,6 +70,18 @@ class Shelf:
                 shutil.copyfileobj(archive.file, out)
             (self._folder / f"{name}.json").write_bytes(msgspec.json.encode(label))
         archive.file.seek(0)
+
+    @contextmanager
+    def chunks(self) -> Iterator[dict[str, tuple[Chunk, BinaryIO]]]:
+        """The chunks of all archives here by their keys, each with its archive, open until the block ends."""
+        with ExitStack() as stack:
+            found: dict[str, tuple[Chunk, BinaryIO]] = {}
+            for label in self._folder.glob("*.json"):
+                kept = self.find(label.stem)
+                if kept is not None:
+                    file = stack.enter_context(kept[0].file)
+                    found.update((chunk.key, (chunk, file)) for chunk in kept[1].chunks)
+            yield found
 
     def clear(self) -> None:
         """Forget everything."""

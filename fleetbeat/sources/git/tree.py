@@ -35,6 +35,8 @@ class Node:
     path: str
     read: Callable[[], bytes] | None = None
     executable: bool = False
+    id: bytes = b""
+    """The blob's, where it is one."""
 
 
 class Tree:
@@ -81,7 +83,7 @@ class Tree:
     def _entry(self, node: Node) -> Entry:
         if node.read is None:
             return Entry(node.path.rstrip("/"))
-        return Entry(node.path, partial(self._content, node.path, node.read), node.executable)
+        return Entry(node.path, partial(self._content, node.path, node.read), node.executable, node.id)
 
     def _content(self, path: str, read: Callable[[], bytes]) -> bytes:
         data = read()
@@ -121,7 +123,7 @@ class Tree:
                 found.append(Node(f"{path}/"))
                 self._visit(repository, child, f"{path}/", depth + 1, found)
             elif stat.S_ISREG(mode):
-                found.append(Node(path, partial(self._blob, repository, path, child), bool(mode & 0o111)))
+                found.append(Node(path, partial(self._blob, repository, path, child), bool(mode & 0o111), child))
             elif S_ISGITLINK(mode):
                 self._enter(repository, path, child, depth, found)
             else:

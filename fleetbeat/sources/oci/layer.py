@@ -18,6 +18,7 @@ from fleetbeat.sources.oci.shelf import LayerShelf
 from fleetbeat.sources.oci.tarball import Tarball, unfold
 
 _METADATA_BYTES = 64 * 1024
+_PLATFORM = {"os": "linux", "architecture": "amd64"}
 
 
 def select(manifest: Manifest, selector: LayerSelector | None) -> Descriptor:
@@ -33,15 +34,27 @@ def select(manifest: Manifest, selector: LayerSelector | None) -> Descriptor:
 
 
 def read_manifest(registry: Registry, digest: str) -> Manifest:
-    """The manifest of layers with that digest; an index of several platforms is refused, because none is meant."""
+    """The manifest of layers with that digest; of an index that of its entry for linux/amd64, as with Flux."""
     manifest = registry.manifest(digest)
     if manifest.is_index:
-        raise OCIPullFailed(
-            f"{registry.repository}@{digest} is an image index; set spec.ref.digest to one of its manifests"
-        )
+        manifest = registry.manifest(_of_platform(registry, manifest).digest)
+    if manifest.is_index:
+        raise OCIPullFailed(f"{registry.repository}@{digest} is an image index of image indexes; set spec.ref.digest")
     if sum(len(name) + len(value) for name, value in manifest.annotations.items()) > _METADATA_BYTES:
         raise OCIPullFailed(f"{registry.repository}@{digest} has more than {_METADATA_BYTES} bytes of annotations")
     return manifest
+
+
+def _of_platform(registry: Registry, index: Manifest) -> Descriptor:
+    """The first entry for the platform; one that names none counts as that."""
+    for entry in index.document.manifests or ():
+        platform = entry.platform or _PLATFORM
+        if all(platform.get(name) == wanted for name, wanted in _PLATFORM.items()):
+            return entry
+    raise OCIPullFailed(
+        f"{registry.repository}@{index.digest} is an image index without an entry for linux/amd64; set spec.ref.digest"
+        " to one of its manifests"
+    )
 
 
 def pull(

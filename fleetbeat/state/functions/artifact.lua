@@ -8,7 +8,8 @@
 -- fb:untold      sources whose offered artifact their dependents were not poked for yet
 --
 -- An artifact of ours has a `key`. One without was made by somebody else and is offered by the registrar, whose order is
--- that of the hub: whatever it says last holds.
+-- that of the hub: whatever it says last holds. So is the state of an applier that others reconcile and ours depend on:
+-- JSON with `object`, and with a `revision` that moves with what dependents look at.
 --
 -- `registrar` is the registrar's fence when it publishes while it rebuilds, else empty.
 

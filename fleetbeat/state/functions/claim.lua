@@ -1,13 +1,14 @@
--- fb_claim shard limit lane_cap cluster_cap lease_ms sweep_size queue
---   → {wait_ms, {ref, fence, why, urgent, …}, {cluster, fence, why, ref, …}, …}
+-- fb_claims {shard limit lane_cap cluster_cap lease_ms sweep_size queue}…
+--   → {{wait_ms, {ref, fence, why, urgent, …}, {cluster, fence, why, ref, …}, …}, …}, one for each shard
 --
 -- Reaps expired leases, then hands out due refs, cluster by cluster in the order of their first due ref, at most `limit` messages
 -- and never more than the caps leave. Refs without a reason that may be swept share one message per cluster; so do, apart
--- from those, consumers that were only requested. While such a sweep lives, further requests of its cluster are put off, so
--- that they gather; see schedule.lua for why that delays none by more than a second.
+-- from those, consumers that were only requested, and where there are many of them, those of one new artifact. While a sweep
+-- of requests lives, further requests of its cluster are put off, so that they gather; see schedule.lua for why that delays
+-- none by more than a second.
 --
 -- {S}:due:<cluster> {S}:front {S}:held {S}:run {S}:lease {S}:inflight {S}:sweeps {S}:asking {S}:asked:<cluster>   see schedule.lua
--- {S}:why {S}:meta   read; the reasons of what is handed out go along with it
+-- {S}:why {S}:poked {S}:meta   read; the reasons of what is handed out go along with it
 -- {S}:fence   the last fence handed out
 -- <queue>     the broker's list of this shard, only measured
 
@@ -15,6 +16,8 @@ local REAP = 1000
 local PAGE = 500
 local MIN_PAGE = 32
 local SWEEP_LEASES = 4
+local GATHERED = 8  -- from this many due consumers of one new artifact on, one look at all of them comes first
+local STRETCH = 4  -- times its size that a sweep may have, lest a group is torn apart
 local PUT_OFF = 1000  -- ms that a request waits at most for the sweep that is under way
 local IDLE_WAIT = 60000
 
@@ -54,13 +57,14 @@ end
 
 local function may_take(batch, room) return room.left > 0 and batch.free > 0 and batch.messages < batch.limit end
 
-local function take_run(batch, out, room, cluster, ref, score, meta, why)
+local function take_run(batch, out, room, cluster, ref, score, meta, why, poked)
   take_message(batch, room)
   local fence = int(batch.fence)
   local reply = batch.runs
   local n = #reply
   reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = ref, fence, why or '', score < 0 and '1' or '0'
-  local run = {fence = fence, phase = 'queued', nonce = '', uid = meta.uid, cluster = cluster, why = why or ''}
+  local asked = int(math.max(tonumber(poked) or 0, score))
+  local run = {fence = fence, phase = 'queued', nonce = asked, uid = meta.uid, cluster = cluster, why = why or ''}
   table.insert(out.run, ref)
   table.insert(out.run, run_text(run))
   table.insert(out.lease, int(batch.now + batch.lease))
@@ -68,17 +72,25 @@ local function take_run(batch, out, room, cluster, ref, score, meta, why)
   if why then table.insert(out.why, ref) end
 end
 
+-- Whether a ref begins another sweep: refs of one group come one after the other, and one look serves all of them.
+local function is_full(batch, room, sweep, meta)
+  local size = #sweep - 3
+  if size < batch.sweep_size then return false end
+  return meta.group == '' or meta.group ~= room.group or size >= STRETCH * batch.sweep_size
+end
+
 local function take_swept(batch, out, room, cluster, ref, meta, why)
   local sweep = room.sweeps[why]
-  if not sweep or #sweep - 3 >= batch.sweep_size then
+  if not sweep or is_full(batch, room, sweep, meta) then
     if not may_take(batch, room) then return false end
     take_message(batch, room)
     sweep = {cluster, int(batch.fence), why}
     room.sweeps[why] = sweep
     table.insert(batch.sweeps, sweep)
-    if why ~= '' then room.asks = room.asks + 1 end
+    if why == REQUESTED then room.asks = room.asks + 1 end
   end
   table.insert(sweep, ref)
+  room.group = meta.group
   local run = {fence = sweep[2], phase = 'sweep', nonce = '', uid = meta.uid, cluster = cluster, why = why}
   table.insert(out.run, ref)
   table.insert(out.run, run_text(run))
@@ -94,20 +106,34 @@ local function put_off(batch, out, ref)
   table.insert(out.asked, ref)
 end
 
+-- Whether a ref's reason lets it share a look with others.
+local function gathers(shard, why, crowds)
+  return not why or applies(shard) and (why == REQUESTED or (crowds[why] or 0) >= GATHERED)
+end
+
+-- How many of a page each new artifact woke.
+local function crowds_of(whys)
+  local crowds = {}
+  for _, why in ipairs(whys) do
+    if why and is_artifact(why) then crowds[why] = (crowds[why] or 0) + 1 end
+  end
+  return crowds
+end
+
 -- Take one due ref; false when there is no room for it.
-local function take(batch, out, room, cluster, ref, score, meta, why)
+local function take(batch, out, room, cluster, ref, score, meta, why, poked)
   if not runnable(meta) then
     table.insert(out.gone, ref)
     return true
   end
-  if meta.sweepable and not meta.deleting and (not why or why == REQUESTED and applies(batch.shard)) then
-    if why and score < 0 and room.asking then
+  if meta.sweepable and not meta.deleting and gathers(batch.shard, why, out.crowds) then
+    if why == REQUESTED and score < 0 and room.asking then
       put_off(batch, out, ref)
       return true
     end
     if not take_swept(batch, out, room, cluster, ref, meta, why or '') then return false end
   elseif may_take(batch, room) then
-    take_run(batch, out, room, cluster, ref, score, meta, why)
+    take_run(batch, out, room, cluster, ref, score, meta, why, poked)
   else
     return false
   end
@@ -122,6 +148,7 @@ local function write_page(shard, cluster, out)
   bulk('HSET', key(shard, 'run'), out.run)
   bulk('ZADD', key(shard, 'lease'), out.lease)
   bulk('HDEL', key(shard, 'why'), out.why)
+  if looks(shard) then bulk('HDEL', key(shard, 'poked'), out.why) end
 end
 
 -- Take a page of a cluster's due refs; true when all of it was taken, so that there may be more.
@@ -134,10 +161,11 @@ local function take_page(batch, room, cluster)
   for i = 1, #page, 2 do table.insert(refs, page[i]) end
   local metas = redis.call('HMGET', key(shard, 'meta'), unpack(refs))
   local whys = redis.call('HMGET', key(shard, 'why'), unpack(refs))
-  local out = {gone = {}, run = {}, lease = {}, why = {}, later = {}, asked = {}}
+  local poked = looks(shard) and redis.call('HMGET', key(shard, 'poked'), unpack(refs)) or {}
+  local out = {gone = {}, run = {}, lease = {}, why = {}, later = {}, asked = {}, crowds = crowds_of(whys)}
   local all = true
   for i, ref in ipairs(refs) do
-    if not take(batch, out, room, cluster, ref, tonumber(page[2 * i]), read_meta(metas[i]), whys[i] or nil) then
+    if not take(batch, out, room, cluster, ref, tonumber(page[2 * i]), read_meta(metas[i]), whys[i] or nil, poked[i]) then
       all = false
       break
     end
@@ -203,10 +231,20 @@ local function wait(batch)
   return math.max(0, soonest - batch.now)
 end
 
-verb('claim', function(args)
+local function claim(args)
   reap(args[1], now_ms())
   local batch = new_batch(args)
   take_clusters(batch)
   write_fences(batch)
   return {wait(batch), batch.runs, unpack(batch.sweeps)}
+end
+
+local CLAIM_ARGUMENTS = 7
+
+verb('claims', function(args)
+  local replies = {}
+  for i = 1, #args, CLAIM_ARGUMENTS do
+    table.insert(replies, claim({unpack(args, i, i + CLAIM_ARGUMENTS - 1)}))
+  end
+  return replies
 end)

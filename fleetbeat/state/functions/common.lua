@@ -67,13 +67,13 @@ local function nudge_reporter()
   if redis.call('EXISTS', 'fb:report') == 0 then redis.call('LPUSH', 'fb:report', '1') end
 end
 
--- meta: uid;rv;generation;every_ms;cluster;flags;requested. flags: s suspended, d deleting, w may be swept.
+-- meta: uid;rv;generation;every_ms[@group];cluster;flags;requested. flags: s suspended, d deleting, w may be swept.
 local function read_meta(text)
   if not text then return nil end
-  local uid, rv, generation, every, cluster, flags, requested =
-    text:match('^([^;]*);([^;]*);([^;]*);([^;]*);([^;]*);([^;]*);(.*)$')
+  local uid, rv, generation, every, group, cluster, flags, requested =
+    text:match('^([^;]*);([^;]*);([^;]*);(%d+)@?([^;]*);([^;]*);([^;]*);(.*)$')
   return {
-    uid = uid, rv = rv, generation = generation, every = tonumber(every), cluster = cluster,
+    uid = uid, rv = rv, generation = generation, every = tonumber(every), group = group, cluster = cluster,
     suspended = flags:find('s', 1, true) ~= nil,
     deleting = flags:find('d', 1, true) ~= nil,
     sweepable = flags:find('w', 1, true) ~= nil,
@@ -83,11 +83,15 @@ end
 
 local function write_meta(shard, ref, meta)
   local flags = (meta.suspended and 's' or '') .. (meta.deleting and 'd' or '') .. (meta.sweepable and 'w' or '')
+  local every = int(meta.every) .. (meta.group ~= '' and '@' .. meta.group or '')
   redis.call('HSET', key(shard, 'meta'), ref, table.concat(
-    {meta.uid, meta.rv, meta.generation, int(meta.every), meta.cluster, flags, meta.requested}, ';'))
+    {meta.uid, meta.rv, meta.generation, every, meta.cluster, flags, meta.requested}, ';'))
 end
 
 local function meta_of(shard, ref) return read_meta(redis.call('HGET', key(shard, 'meta'), ref)) end
+
+-- Whether a shard's refs look at servers, and may share a look that began after all that they were poked for.
+local function looks(shard) return shard == 'source' end
 
 -- Whether a shard's refs bring objects to clusters.
 local function applies(shard) return shard:sub(1, 6) == 'apply-' end
@@ -95,7 +99,8 @@ local function applies(shard) return shard:sub(1, 6) == 'apply-' end
 -- A suspended resource does not run, but its deletion does.
 local function runnable(meta) return meta and (meta.deleting or not meta.suspended) end
 
--- run: fence;phase;dirty;nonce;uid;cluster;why. dirty is the due score of the run that must follow, or empty.
+-- run: fence;phase;dirty;nonce;uid;cluster;why. dirty is the due score of the run that must follow, or empty. While a run is
+-- queued its nonce is the ms of the last poke that it will do for.
 local function read_run(text)
   if not text then return nil end
   local fence, phase, dirty, nonce, uid, cluster, why =

@@ -1,5 +1,6 @@
 -- fb_poke why urgent delay_ms ref… → how many were poked
 -- fb_poke_dependents target why urgent delay_ms limit → {how many were poked, {refs beyond the limit, to be poked by fb_poke}}
+-- fb_dependents target… → {{refs that refer to it}, …}
 --
 -- fb:shard            ref → shard
 -- fb:index:<target>   set of the refs that refer to it
@@ -23,4 +24,10 @@ verb('poke_dependents', function(args)
   local rest = {}
   for i = limit + 1, #refs do table.insert(rest, refs[i]) end
   return {poked, rest}
+end)
+
+verb('dependents', function(args)
+  local found = {}
+  for i, target in ipairs(args) do found[i] = redis.call('SMEMBERS', 'fb:index:' .. target) end
+  return found
 end)

@@ -1,4 +1,4 @@
--- fb_register fence {shard ref uid rv generation every_ms cluster flags requested obj status targets reach}…
+-- fb_register fence {shard ref uid rv generation every_ms cluster flags requested obj status targets reach group}…
 --   → {records with news, refs poked, records refused as older}
 -- fb_forget fence ref uid → 1, or 0 when the ref is unknown or another object by now
 --
@@ -9,7 +9,7 @@
 -- {S}:meta {S}:obj {S}:status {S}:memo   the record; a live run is left to finish and finds out then
 -- {S}:due:<cluster> {S}:why …            see schedule.lua
 
-local FIELDS = 13
+local FIELDS = 14
 local SPREAD = 10         -- ms between two first runs of a new epoch
 local HEAD_START = 20000  -- ms that sources get before the consumers of a new epoch
 local PATIENCE = 3000     -- ms that a new consumer waits for the first artifact of a source that is about to run
@@ -44,7 +44,7 @@ end
 
 -- Take a ref out of a shard. A run that is at work keeps its lease there until it ends; its end (ms) is returned.
 local function leave_shard(shard, ref, meta)
-  drop(shard, ref, {'meta', 'obj', 'status', 'memo', 'why'})
+  drop(shard, ref, {'meta', 'obj', 'status', 'memo', 'why', 'poked'})
   disarm(shard, meta.cluster, ref)
   redis.call('ZREM', 'fb:changed', shard .. ' ' .. ref)
   local run = run_of(shard, ref)
@@ -112,7 +112,7 @@ local function record(args, i)
     shard = args[i], ref = args[i + 1], obj = args[i + 9], status = args[i + 10], targets = args[i + 11], reach = args[i + 12],
     meta = {
       uid = args[i + 2], rv = args[i + 3], generation = args[i + 4], every = math.max(1, tonumber(args[i + 5])),
-      cluster = args[i + 6], requested = args[i + 8], sweepable = false,
+      group = args[i + 13], cluster = args[i + 6], requested = args[i + 8], sweepable = false,
       suspended = flags:find('s', 1, true) ~= nil, deleting = flags:find('d', 1, true) ~= nil,
     },
   }

@@ -6,6 +6,7 @@
 -- {S}:run, {S}:lease        the live runs
 -- {S}:inflight       hash   cluster → live messages; `*` → those of the shard. A sweep is one message
 -- {S}:sweeps         hash   fence of a sweep → its refs that are not settled yet
+-- {S}:poked          hash   ref of a source → ms of its last poke that no run was handed out for
 -- {S}:asking         hash   cluster → its live sweeps of requested refs
 -- {S}:asked:<cluster>  set  requested refs that were put off until those end; a hint: each is due by itself soon after
 --
@@ -15,6 +16,9 @@
 
 local URGENT = 1e13
 local REQUESTED = 'requested'  -- the whole reason of a ref that was only asked to run by its annotation
+
+-- Whether the whole reason is one source's new artifact.
+local function is_artifact(why) return why:find('^artifact [^%s,:]+$') ~= nil end
 
 local function refresh_front(shard, cluster)
   if redis.call('SISMEMBER', key(shard, 'held'), cluster) == 1 then return end
@@ -47,6 +51,7 @@ local function note_why(shard, ref, why)
   if why == '' then return end
   local name = key(shard, 'why')
   redis.call('HSET', name, ref, join_why(redis.call('HGET', name, ref), why))
+  if looks(shard) then redis.call('HSET', key(shard, 'poked'), ref, int(now_ms())) end
 end
 
 -- The end of a sweep of requested refs: what was put off meanwhile, and still waits for nothing else, is due again.
@@ -69,7 +74,7 @@ local function release(shard, ref, run)
   if run.phase == 'sweep' then
     if redis.call('HINCRBY', key(shard, 'sweeps'), run.fence, -1) > 0 then return end
     redis.call('HDEL', key(shard, 'sweeps'), run.fence)
-    if run.why ~= '' then end_asking(shard, run.cluster) end
+    if run.why == REQUESTED then end_asking(shard, run.cluster) end
   end
   local inflight, held = key(shard, 'inflight'), key(shard, 'held')
   for _, field in ipairs({run.cluster, '*'}) do
@@ -82,16 +87,18 @@ local function release(shard, ref, run)
   end
 end
 
--- When a ref that may be swept is due again: a grid that all refs of the cluster share, so that one sweep meets all of them.
+-- When a ref that may be swept is due again: a grid that all refs of the group share, so that one sweep meets all of them.
 -- The grids of an interval and of its multiples coincide. Between 0.1 and 1.1 intervals from now.
-local function on_grid(cluster, every, now)
-  local phase = tonumber(redis.sha1hex(cluster):sub(1, 12), 16)
+local function on_grid(group, every, now)
+  local phase = tonumber(redis.sha1hex(group):sub(1, 12), 16)
   local from = now + math.floor(every / 10)
   return from + (phase - from) % every
 end
 
 local function interval(meta, now)
-  if meta.sweepable and not meta.deleting then return on_grid(meta.cluster, meta.every, now) end
+  if meta.sweepable and not meta.deleting then
+    return on_grid(meta.group ~= '' and meta.group or meta.cluster, meta.every, now)
+  end
   return now + math.floor(meta.every * (0.95 + 0.1 * math.random()))
 end
 
@@ -117,6 +124,7 @@ local function poke_one(ref, why, urgent, at, now)
   end
   if run and run.phase == 'queued' and at <= now then
     run.why = join_why(run.why, why)
+    run.nonce = int(now)
     save_run(shard, ref, run)
     return 1
   end

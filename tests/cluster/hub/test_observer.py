@@ -6,14 +6,14 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import pytest
 import yaml
 
 from fleetbeat.api.refs import HUB, ObjectId, Ref
-from fleetbeat.hub import observer
-from fleetbeat.hub.identity import HUB_LABEL, hub_id
+from fleetbeat.hub import observer, sightings
 from fleetbeat.hub.managed import NAME_LABEL, NAMESPACE_LABEL
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
@@ -76,7 +76,7 @@ def owned_by(client: KubeClient, namespace: str) -> MakeOwned:
 
     def make(ref: str, on: KubeClient | None = None) -> Owned:
         owner = Ref.parse(ref)
-        labels = {HUB_LABEL: hub_id(client), NAME_LABEL: owner.name, NAMESPACE_LABEL: owner.namespace}
+        labels = {NAME_LABEL: owner.name, NAMESPACE_LABEL: owner.namespace}
         return Owned(on or client, namespace, labels)
 
     return make
@@ -108,8 +108,8 @@ def test_drift_wakes_the_owner(observing: None, user: User, worker: Worker, owne
     name = f"ConfigMap/{user.namespace}/one"
     edits: list[tuple[Callable[[], None], str]] = [
         (lambda: objects.edit("one", data={"c": "2"}), "changed"),
-        (lambda: objects.edit("one", metadata={"labels": {NAME_LABEL: None}}), "changed"),
-        (lambda: objects.edit("one", metadata={"labels": {HUB_LABEL: None}}), "is gone"),
+        (lambda: objects.edit("one", metadata={"labels": {NAME_LABEL: "another"}}), "changed"),
+        (lambda: objects.edit("one", metadata={"labels": {NAME_LABEL: None}}), "is gone"),
         (lambda: objects.client.delete(objects.path("one")), "is gone"),
     ]
     for edit, what in edits:
@@ -162,6 +162,34 @@ def test_only_objects_of_the_memo_count(
     probes.edit("probe", data={"a": "2"})
     assert worker.run(probe).startswith("drift: ")
     assert worker.idle(ref)
+
+
+def test_a_fight_with_another_tool_becomes_slower(
+    observing: None,
+    user: User,
+    worker: Worker,
+    owned_by: MakeOwned,
+    state: State,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever changes an object back whenever it is corrected wakes its owner at once at first, then after pauses."""
+    monkeypatch.setattr(sightings, "FREE", 2)
+    ref = user.create("Kustomization", "apps")
+    objects = owned_by(ref)
+    objects.apply("one", a="1")
+    worker.run(ref, memo=objects.memo("one"))
+    until(lambda: watched(state))
+    waits = []
+    for number in range(4):
+        objects.edit("one", data={"a": f"theirs-{number}"})
+        begun = monotonic()
+        shard, run, given = worker.claim(ref)
+        waits.append(monotonic() - begun)
+        assert given.why.startswith("drift: ")
+        objects.apply("one", a="1")
+        state.finish(shard, ref, run.fence, memo=json.dumps(objects.memo("one")).encode())
+    assert waits[2] >= 2.0
+    assert waits[3] >= 4.0
 
 
 def test_an_owner_at_work_is_left_alone_until_it_ends(

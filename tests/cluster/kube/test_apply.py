@@ -11,6 +11,7 @@ from fleetbeat.api.refs import ObjectId
 from fleetbeat.errors import LostLease, ReconciliationFailed
 from fleetbeat.kube import marks
 from fleetbeat.kube.apply import ApplyFailed
+from fleetbeat.kube.errors import NotFound
 from fleetbeat.kube.target import Target
 from tests.support.managed import GROUP, Managed, Object, config_map, crd, marked
 from tests.support.wait import until
@@ -19,13 +20,13 @@ pytestmark = pytest.mark.cluster
 
 
 def test_new_objects_cost_a_dry_run_and_an_apply(managed: Managed) -> None:
-    """Creating n objects sends 2n requests, and each carries our labels and manager."""
+    """Creating n objects sends 2n requests; each carries Flux's labels and manager, and nothing of our own."""
     objects = [config_map(managed, f"c{i}") for i in range(6)]
     result = managed.apply(*objects)
     assert [change.action for change in result.changes] == ["created"] * 6
     assert managed.client.stats == {("PATCH", "configmaps"): 12}
     metadata = managed.live(objects[0])["metadata"]
-    assert metadata["labels"] == marks.owner_labels(managed.owner, "hub-under-test")
+    assert metadata["labels"] == {f"{GROUP}/name": managed.owner.name, f"{GROUP}/namespace": managed.namespace}
     assert [entry["manager"] for entry in metadata["managedFields"]] == ["kustomize-controller"]
 
 
@@ -125,6 +126,19 @@ def test_definitions_come_before_their_objects(managed: Managed) -> None:
     assert managed.writes() == 0
     managed.client.delete(managed.path(crd(group)))
     managed.client.delete(managed.path(space))
+
+
+def test_kinds_of_the_installation_come_first(managed: Managed) -> None:
+    """A refused object of a later stage finds those of the custom stage written; in one stage it would not."""
+    early, bad = config_map(managed, "early"), {**config_map(managed, "bad"), "kind": "Secret", "data": {"a": 1}}
+    with pytest.raises(ApplyFailed, match=r"Secret/.*/bad"):
+        managed.apply(early, bad)
+    with pytest.raises(NotFound):
+        managed.live(early)
+    with pytest.raises(ApplyFailed, match=r"Secret/.*/bad") as failed:
+        managed.apply(early, bad, early=frozenset({("", "ConfigMap")}))
+    assert [change.action for change in failed.value.result.changes] == ["created"]
+    assert managed.live(early)["data"] == early["data"]
 
 
 def test_cluster_scoped_objects_lose_a_namespace(managed: Managed) -> None:

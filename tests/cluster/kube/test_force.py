@@ -54,8 +54,9 @@ def test_force_deletes_nothing_that_could_not_be_created_again(managed: Managed)
 def test_force_does_not_take_what_belongs_to_another(managed: Managed) -> None:
     """An object of another Kustomization or hub is not recreated."""
     managed.one(job(managed))
+    managed.ledger.save_exact(managed.client, managed.ledger.entries, None, 1)
     uid = managed.live(job(managed))["metadata"]["uid"]
-    with pytest.raises(ApplyFailed, match="belongs to hub hub-under-test"):
+    with pytest.raises(ApplyFailed, match="not recreated because it belongs to hub hub-under-test"):
         apply_set(
             managed.target,
             [job(managed, "example.test/a:2")],

@@ -40,6 +40,30 @@ def test_another_manager_keeps_its_own_additions(managed: Managed, sample: Sampl
     is_quiet(managed, obj)
 
 
+def test_an_overridden_manager_leaves_nothing_behind(managed: Managed, sample: Sample) -> None:
+    """A manager that the installation overrides is undone like kubectl, its additions included."""
+    obj = applied(managed, sample)
+    before = content(managed.live(obj))
+    managed.update_as("dashboard-7", obj, merged(sample.tamper, {"metadata": {"labels": {"foreign": "gone"}}}))
+    change = managed.one(obj, overridden=("dashboard",))
+    assert "metadata.labels.foreign added by dashboard-7" in change.drift
+    assert content(managed.live(obj)) == before
+    managed.one(obj, overridden=("dashboard",))
+    assert managed.writes() == 0
+
+
+def test_the_escape_hatch_keeps_what_a_person_applied(managed: Managed) -> None:
+    """Fields under the manager `flux-client-side-apply` are never taken over, even where its name is overridden."""
+    obj = applied(managed, SAMPLES["ConfigMap"])
+    mine = {**obj, "data": {"mine": "kept"}}
+    flags = ("--server-side", "--field-manager=flux-client-side-apply")
+    managed.kubectl("apply", *flags, "-f", "-", stdin=mine)
+    changed = {**obj, "data": {**obj["data"], "color": "blue"}}
+    for desired in (obj, changed):
+        managed.one(desired, overridden=("flux",), full=True)
+        assert managed.live(obj)["data"] == {**desired["data"], "mine": "kept"}
+
+
 def _without_additions(obj: Object) -> Object:
     cleaned = merged(obj, {})
     for part in ("data", "spec"):

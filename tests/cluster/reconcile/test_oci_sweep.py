@@ -117,6 +117,24 @@ def test_moved_tag_gets_each_source_a_run(runs: Runs, upstream: Scripted) -> Non
     assert {runs.published(name)["revision"] for name in ("a", "b")} == {f"latest@{digest}"}
 
 
+def test_runs_that_were_woken_together_share_a_look(runs: Runs, upstream: Scripted) -> None:
+    """One look for an account and one manifest, however many follow the tag; who is woken later looks again."""
+    for number in range(12):
+        put(runs, upstream, f"s{number}", ("good", "twin")[number % 2])
+    put(runs, upstream, "alone", "other")
+    runs.run()
+    upstream.looks()
+    digest = upstream.move("second")
+    for _ in range(2):
+        runs.state.poke([runs.ref(name) for name in runs.objects], "webhook", urgent=True)
+        assert len(runs.run()) == 13
+        manifests = [seen for seen in upstream.fake.seen if "manifests" in seen.path and seen.method == "GET"]
+        assert len([seen for seen in manifests if "authorization" in seen.headers]) <= 2
+        assert upstream.looks() == 2
+        assert {runs.published(name)["revision"] for name in runs.objects} == {f"latest@{digest}"}
+        digest = upstream.move("third")
+
+
 @pytest.mark.parametrize("status", [401, 404, 429, 500])
 def test_registry_that_refuses_gets_each_source_a_run(runs: Runs, upstream: Scripted, status: int) -> None:
     """Which fails with its own words and keeps its artifact."""

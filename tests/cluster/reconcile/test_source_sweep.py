@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from fleetbeat.artifacts import store as artifact_store
+from fleetbeat.errors import StorageFailed
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.reconcile import sourceartifact, sourcesweep
 from fleetbeat.reconcile.context import Context
@@ -151,37 +152,68 @@ def _no_memo(sources: Sources) -> None:
     sources.memo("a")
 
 
-def _long_ago(sources: Sources) -> None:
-    sources.memo("a", checked=1.0)
-
-
-@pytest.mark.parametrize("lose", [_no_record, _no_memo, _long_ago])
-def test_what_a_sweep_cannot_vouch_for_gets_a_run(
-    sources: Sources, repo: GitRepo, lose: Callable[[Sources], None]
-) -> None:
-    """A record or memo that is gone, or an artifact not looked for in a long time: the run mends it."""
+def test_a_lost_record_is_published_again(sources: Sources, repo: GitRepo) -> None:
+    """A sweep cannot vouch for what nobody is told; the run mends it."""
     for name in ("a", "b"):
         sources.put(name, repo.url)
     sources.run()
-    lose(sources)
+    sources.state.command("HDEL", "fb:artifacts", sources.ref("a"))
     assert sources.sweep().poked == (sources.ref("a"),)
     assert list(sources.run()) == ["a"]
     assert sources.state.artifact(sources.ref("a")) is not None
     assert sources.sweep().unchanged == 2
 
 
+@pytest.mark.parametrize("facts", [{}, {"checked": 1.0}])
+def test_objects_are_looked_for_now_and_then(
+    sources: Sources, server: GitServer, repo: GitRepo, facts: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the sweep itself, so that the server is asked once all the same; then not again for a while."""
+    for name in ("a", "b"):
+        sources.put(name, repo.url)
+    sources.run()
+    sources.memo("a", **facts)
+    before, looked = server.counts(), []
+    exists = sources.ctx.store.exists
+    monkeypatch.setattr(sources.ctx.store, "exists", lambda *args: looked.append(args) or exists(*args))
+    assert sources.sweep().unchanged == 2
+    assert sources.sweep().unchanged == 2
+    assert len(looked) == 1
+    assert (server.counts() - before)["ls-refs"] == 2
+
+
 def test_an_object_that_is_gone_is_stored_again(sources: Sources, repo: GitRepo) -> None:
-    """The check that a sweep leaves to the source's own run finds it."""
-    sources.put("a", repo.url)
+    """The sweep finds it out, and the source's own run mends it."""
+    for name in ("a", "b"):
+        sources.put(name, repo.url)
     sources.run()
     (digest,) = sources.stored("a")
     source = artifact_store.Source("GitRepository", sources.namespace, "a", "uid-a")
     sources.ctx.store.delete_all(source)
-    sources.memo("a", checked=1.0)
-    sources.sweep()
-    sources.run()
+    for name in ("a", "b"):
+        sources.memo(name, checked=1.0)
+    assert sources.sweep().poked == (sources.ref("a"),)
+    assert sources.run() == {"a": "its artifact is not in the store"}
     assert sources.stored("a") == [digest]
     assert sources.ready("a")["status"] == "True"
+
+
+def test_a_store_that_does_not_answer_is_told_by_one(
+    sources: Sources, repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others' artifacts may well be there: they are looked for at the next interval."""
+
+    def away(*_: object) -> bool:
+        raise StorageFailed("no answer")
+
+    for name in ("a", "b", "c"):
+        sources.put(name, repo.url)
+    sources.run()
+    for name in ("a", "b", "c"):
+        sources.memo(name, checked=1.0)
+    monkeypatch.setattr(sources.ctx.store, "exists", away)
+    polled = sources.sweep()
+    assert (polled.unchanged, len(polled.poked)) == (2, 1)
 
 
 def test_a_request_is_acknowledged_by_a_run(sources: Sources, repo: GitRepo) -> None:

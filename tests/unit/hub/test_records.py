@@ -75,6 +75,27 @@ def test_intervals(kind: str, interval: object, seconds: int) -> None:
     assert record(kind, spec).every_ms == seconds * 1000
 
 
+def test_sources_of_one_upstream_are_of_one_group() -> None:
+    """Whoever asks, and however often; other URLs, kinds and buckets are other groups, and consumers have none."""
+
+    def group(kind: str, **spec: object) -> str:
+        return record(kind, dict(spec)).group
+
+    url = "https://git.example.com/org/app"
+    one = group("GitRepository", url=url, interval="1m")
+    assert one == group("GitRepository", url=url, interval="1h", ref={"tag": "a"}, secretRef={"name": "x"})
+    assert one == group("GitRepository", url="https://me:secret@git.example.com/org/app")
+    bucket = {"endpoint": "s3.example.com", "bucketName": "a"}
+    others = {
+        group("GitRepository", url=f"{url}2"),
+        group("OCIRepository", url=url),
+        group("Bucket", **bucket),
+        group("Bucket", **bucket | {"bucketName": "b"}),
+    }
+    assert len({one, *others}) == 5
+    assert group("Kustomization", path="./") == ""
+
+
 def test_a_kustomizations_targets() -> None:
     """Source, dependencies and every ConfigMap and Secret it names."""
     spec = {
@@ -94,6 +115,16 @@ def test_a_kustomizations_targets() -> None:
         "Secret/apps/s",
         "Secret/apps/keys",
         "Secret/apps/prod",
+    }
+
+
+def test_what_dependencies_refer_to() -> None:
+    """Another kind where an entry names one; and the whole status where an expression looks at it."""
+    depends = [{"name": "db", "kind": "HelmRelease"}, {"name": "infra", "readyExpr": "true"}]
+    assert set(record("Kustomization", {"dependsOn": depends}).targets) == {
+        "HelmRelease/apps/db",
+        "Kustomization/apps/infra",
+        "status:Kustomization/apps/infra",
     }
 
 

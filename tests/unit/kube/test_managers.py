@@ -39,8 +39,11 @@ def test_who_is_taken_over(found: dict[str, Any], ours: bool) -> None:
 
 
 def test_configured_managers_are_taken_over_too() -> None:
-    """An installation may name more."""
+    """An installation may name more, by how they begin; the escape hatch stays open."""
     assert is_taken_over(entry("dashboard", "Apply"), ("dashboard",))
+    assert is_taken_over(entry("dashboard-7f9"), ("other", "dashboard"))
+    assert not is_taken_over(entry("my-dashboard"), ("dashboard",))
+    assert not is_taken_over(entry("flux-client-side-apply"), ("flux",))
 
 
 def test_fields_are_joined_into_our_entry() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import pytest
 
@@ -31,6 +32,20 @@ def test_stages_and_their_order() -> None:
     everything = [oid(kind) for kinds in STAGES for kind in kinds]
     random.Random(1).shuffle(everything)
     assert [[found.kind for found in group] for group in grouped(everything, identity, stage)] == STAGES
+
+
+def test_kinds_of_the_installation_have_a_stage_before_the_rest() -> None:
+    """They are known by group and kind; classes and definitions stay before them."""
+    early = {("", "Secret"), ("some.test", "Policy")}
+    everything = [oid("Deployment"), oid("Secret"), oid("Policy"), oid("StorageClass"), oid("Namespace")]
+    everything.append(ObjectId("some.test", "Policy", "", "x"))
+    groups = grouped(everything, identity, partial(stage, early=early))
+    assert [[(found.group, found.kind) for found in group] for group in groups] == [
+        [("", "Namespace")],
+        [("", "StorageClass")],
+        [("", "Secret"), ("some.test", "Policy")],
+        [("", "Deployment"), ("", "Policy")],
+    ]
 
 
 def test_webhooks_are_last() -> None:

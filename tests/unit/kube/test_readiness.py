@@ -52,7 +52,9 @@ JUST_NOW = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)).i
         ({**THREE, "replicas": 4}, IN_PROGRESS, "pending termination: 1"),
         ({**THREE, "availableReplicas": 2}, IN_PROGRESS, "available: 2/3"),
         ({**THREE, "readyReplicas": 2}, IN_PROGRESS, "ready: 2/3"),
-        (THREE, IN_PROGRESS, "not available yet"),
+        (THREE, IN_PROGRESS, "the new replica set is not available yet"),
+        ({**THREE, "conditions": [AVAILABLE[1]]}, IN_PROGRESS, "not available yet"),
+        ({**THREE, "updatedReplicas": 4, "replicas": 4, "availableReplicas": 4}, IN_PROGRESS, "pending termination: 1"),
         (
             {**THREE, "conditions": [condition("Available"), condition("Progressing", reason="x")]},
             IN_PROGRESS,
@@ -68,39 +70,68 @@ JUST_NOW = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)).i
 )
 def test_deployment(status: dict[str, Any], state: State, message: str) -> None:
     """Every count is as specified, and the roll-out says so."""
-    found = health("Deployment", {"replicas": 3}, **status)
+    found = health("Deployment", {"replicas": 3, "progressDeadlineSeconds": 600}, **status)
     assert found.state is state
     assert found.message.startswith(message)
 
 
-def test_deployment_without_replicas_is_current() -> None:
-    """Zero replicas are what was asked for."""
-    conditions = [condition("Available"), condition("Progressing", reason="NewReplicaSetAvailable")]
-    assert health("Deployment", {"replicas": 0}, observedGeneration=1, conditions=conditions).state is CURRENT
+@pytest.mark.parametrize(
+    ("spec", "conditions", "state"),
+    [
+        ({"replicas": 0, "progressDeadlineSeconds": 600}, [AVAILABLE[0]], CURRENT),
+        ({"replicas": 0, "progressDeadlineSeconds": 600}, [], IN_PROGRESS),
+        ({"replicas": 3}, [AVAILABLE[0]], CURRENT),
+        ({"replicas": 3, "progressDeadlineSeconds": 2**31 - 1}, [AVAILABLE[0]], CURRENT),
+        ({"replicas": 3, "progressDeadlineSeconds": 600}, [AVAILABLE[0]], IN_PROGRESS),
+        (
+            {"replicas": 3, "progressDeadlineSeconds": 600},
+            [AVAILABLE[0], condition("Progressing", "False")],
+            IN_PROGRESS,
+        ),
+        ({}, AVAILABLE, IN_PROGRESS),
+    ],
+)
+def test_deployment_progress(spec: dict[str, Any], conditions: list[dict[str, str]], state: State) -> None:
+    """What the controller says of the roll-out counts where there is a deadline and anything to roll out."""
+    status = THREE if spec.get("replicas") else {"observedGeneration": 1}
+    assert health("Deployment", spec, conditions=conditions, **status).state is state
+
+
+def test_one_replica_is_wanted_where_none_is_named() -> None:
+    """The controllers' default."""
+    one = {"replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
+    assert health("Deployment", {}, conditions=AVAILABLE, **one).state is CURRENT
 
 
 SAME = {"currentRevision": "b", "updateRevision": "b", "observedGeneration": 1}
+MOVED = {**SAME, "updateRevision": "c"}
+BOTH = {"replicas": 2, "readyReplicas": 2}
+
+
+def partition(number: int) -> dict[str, Any]:
+    return {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": number}}}
 
 
 @pytest.mark.parametrize(
     ("spec", "status", "state"),
     [
-        ({}, {"replicas": 2, "readyReplicas": 2, "currentReplicas": 2, **SAME}, CURRENT),
+        ({}, {**BOTH, "currentReplicas": 2, **SAME}, CURRENT),
+        ({}, {**BOTH, **SAME}, IN_PROGRESS),
+        ({}, {**BOTH, "currentReplicas": 2, **MOVED}, IN_PROGRESS),
         ({}, {"replicas": 1, "readyReplicas": 1, **SAME}, IN_PROGRESS),
         ({}, {"replicas": 2, "readyReplicas": 1, **SAME}, IN_PROGRESS),
         ({}, {"replicas": 3, "readyReplicas": 3, **SAME}, IN_PROGRESS),
-        ({}, {"replicas": 2, "readyReplicas": 2, "updatedReplicas": 1, **SAME, "updateRevision": "c"}, IN_PROGRESS),
+        ({}, {**BOTH, "updatedReplicas": 1, **MOVED}, IN_PROGRESS),
+        ({}, {**BOTH, "currentReplicas": 2, **SAME, "observedGeneration": 0}, IN_PROGRESS),
+        ({}, {}, IN_PROGRESS),
+        ({"replicas": 0}, {"observedGeneration": 1}, CURRENT),
         ({"updateStrategy": {"type": "OnDelete"}}, {"replicas": 0, "observedGeneration": 1}, CURRENT),
-        (
-            {"updateStrategy": {"rollingUpdate": {"partition": 1}}},
-            {"replicas": 2, "readyReplicas": 2, "updatedReplicas": 1, **SAME, "updateRevision": "c"},
-            CURRENT,
-        ),
-        (
-            {"updateStrategy": {"rollingUpdate": {"partition": 1}}},
-            {"replicas": 2, "readyReplicas": 2, "updatedReplicas": 0, **SAME, "updateRevision": "c"},
-            IN_PROGRESS,
-        ),
+        (partition(0), {**BOTH, "updatedReplicas": 2, **SAME}, CURRENT),
+        (partition(0), {**BOTH, "updatedReplicas": 1, **MOVED}, IN_PROGRESS),
+        (partition(0), {"replicas": 2, "readyReplicas": 1, "updatedReplicas": 2, **SAME}, IN_PROGRESS),
+        (partition(1), {**BOTH, "updatedReplicas": 1, **MOVED}, CURRENT),
+        (partition(1), {**BOTH, "updatedReplicas": 0, **MOVED}, IN_PROGRESS),
+        (partition(3), {**BOTH, "updatedReplicas": 0, **MOVED}, CURRENT),
     ],
 )
 def test_stateful_set(spec: dict[str, Any], status: dict[str, Any], state: State) -> None:
@@ -115,6 +146,11 @@ def test_stateful_set(spec: dict[str, Any], status: dict[str, Any], state: State
         ({"observedGeneration": 1, "desiredNumberScheduled": 0}, CURRENT),
         ({"observedGeneration": 1, "desiredNumberScheduled": 2, **ON_NODES, "numberReady": 1}, IN_PROGRESS),
         ({"observedGeneration": 1, "desiredNumberScheduled": 3, **ON_NODES}, IN_PROGRESS),
+        *(
+            ({"observedGeneration": 1, "desiredNumberScheduled": 2, **ON_NODES, field: 1}, IN_PROGRESS)
+            for field in ON_NODES
+        ),
+        ({"observedGeneration": 0, "desiredNumberScheduled": 2, **ON_NODES}, IN_PROGRESS),
         ({"observedGeneration": 1}, IN_PROGRESS),
         ({}, IN_PROGRESS),
     ],
@@ -132,6 +168,11 @@ FULL = {"observedGeneration": 1, "replicas": 1, "fullyLabeledReplicas": 1, "avai
     [
         (FULL, CURRENT),
         ({**FULL, "readyReplicas": 0}, IN_PROGRESS),
+        ({**FULL, "availableReplicas": 0}, IN_PROGRESS),
+        ({**FULL, "fullyLabeledReplicas": 0}, IN_PROGRESS),
+        ({**FULL, "observedGeneration": 0}, IN_PROGRESS),
+        ({**FULL, "conditions": [condition("ReplicaFailure", "False")]}, CURRENT),
+        ({}, IN_PROGRESS),
         ({**FULL, "replicas": 2}, IN_PROGRESS),
         ({**FULL, "conditions": [condition("ReplicaFailure", message="quota")]}, IN_PROGRESS),
     ],
@@ -226,7 +267,17 @@ def test_custom_resource_definition(conditions: list[dict[str, str]], state: Sta
         ("Widget", {}, {"conditions": [condition("Ready"), condition("Reconciling")]}, IN_PROGRESS),
         ("Widget", {}, {"conditions": [condition("Stalled", message="no way")]}, FAILED),
         ("Widget", {}, {"observedGeneration": 0, "conditions": [condition("Ready")]}, IN_PROGRESS),
+        ("Widget", {}, {"observedGeneration": 1, "conditions": [condition("Ready")]}, CURRENT),
+        ("Widget", {}, {"conditions": [condition("Ready"), condition("Reconciling", "False")]}, CURRENT),
+        ("Widget", {}, {"conditions": [condition("Reconciling"), condition("Stalled")]}, IN_PROGRESS),
+        ("Widget", {}, {"conditions": [condition("Available", "False")]}, CURRENT),
         ("Widget", {}, {"conditions": "nonsense"}, CURRENT),
+        ("Secret", {}, {}, CURRENT),
+        ("Service", {}, {}, CURRENT),
+        ("Service", {"type": "ExternalName"}, {}, CURRENT),
+        ("PersistentVolumeClaim", {}, {}, IN_PROGRESS),
+        ("PodDisruptionBudget", {}, {"observedGeneration": 0}, IN_PROGRESS),
+        ("Deployment", {}, {**THREE, "conditions": [*AVAILABLE, condition("Stalled")]}, FAILED),
     ],
 )
 def test_other_kinds(kind: str, spec: dict[str, Any], status: dict[str, Any], state: State) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fleetbeat.api.refs import Ref
-from fleetbeat.errors import DependencyNotReady, InvalidExpression
-from fleetbeat.reconcile.dependencies import require_ready
+from fleetbeat.errors import DependencyCycle, DependencyNotReady, InvalidExpression
+from fleetbeat.reconcile.dependencies import refuse_cycle, require_ready
 
 pytestmark = pytest.mark.unit
 
@@ -65,23 +65,78 @@ def test_a_dependency_with_another_source_may_be_at_any_revision() -> None:
 
 
 @pytest.mark.parametrize(
-    ("edges", "path"),
+    ("cycle", "path"),
     [
-        ({"app": ["app"]}, "apps/app → apps/app"),
-        ({"app": ["b"], "b": ["c"], "c": ["app"]}, "apps/app → apps/b → apps/c → apps/app"),
+        (["Kustomization/apps/app", "Kustomization/apps/app"], "apps/app → apps/app"),
+        (
+            ["Kustomization/apps/app", "Kustomization/x/b", "Kustomization/apps/app"],
+            "apps/app → x/b → apps/app",
+        ),
+        (
+            ["Kustomization/apps/app", "HelmRelease/apps/b", "Kustomization/apps/app"],
+            "Kustomization/apps/app → HelmRelease/apps/b → Kustomization/apps/app",
+        ),
     ],
 )
-def test_every_member_of_a_cycle_reports_it(edges: dict[str, list[str]], path: str) -> None:
-    """The message shows the way round."""
-    with pytest.raises(DependencyNotReady, match=path):
-        check({name: (kustomization(*depends_on), ready()) for name, depends_on in edges.items()})
+def test_a_cycle_is_told_with_its_way(cycle: list[str], path: str) -> None:
+    """The message shows the way round, with kinds where they differ."""
+    with pytest.raises(DependencyCycle, match=f"dependency cycle: {path}; remove one"):
+        refuse_cycle(Ref("Kustomization", "apps", "app"), cycle)
 
 
-def test_a_cycle_elsewhere_does_not_hang_the_walk() -> None:
-    """A dependency that is itself in a cycle is merely not ready."""
-    loop = {"b": (kustomization("c"), {}), "c": (kustomization("b"), {})}
-    with pytest.raises(DependencyNotReady, match="'apps/b' is not ready"):
-        check({"app": (kustomization("b"), {}), **loop})
+def test_no_cycle_is_refused_where_there_is_none() -> None:
+    """Nothing is raised."""
+    refuse_cycle(Ref("Kustomization", "apps", "app"), [])
+
+
+@pytest.mark.parametrize(
+    ("meta", "spec", "status", "says"),
+    [
+        ({}, {"suspend": True}, ready(value="False"), "BuildFailed: no such file; it is suspended and stays so"),
+        ({}, {"suspend": True}, {}, "it has not run yet; it is suspended"),
+        ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, {}, ready(observed=0), "is not ready: it is being deleted"),
+    ],
+)
+def test_why_a_dependency_will_not_become_ready_by_itself(
+    meta: dict[str, Any], spec: dict[str, Any], status: dict[str, Any], says: str
+) -> None:
+    """A person stopped it, or took it away."""
+    infra = kustomization()
+    infra["metadata"] |= meta
+    infra["spec"] |= spec
+    with pytest.raises(DependencyNotReady, match=says):
+        check({"app": (kustomization("infra"), {}), "infra": (infra, status)})
+
+
+def test_a_suspended_dependency_that_is_ready_lets_the_run_go_on() -> None:
+    """As with Flux."""
+    infra = kustomization()
+    infra["spec"]["suspend"] = True
+    check({"app": (kustomization("infra"), {}), "infra": (infra, ready())})
+
+
+@pytest.mark.parametrize(
+    ("release", "says"),
+    [
+        (None, "dependency 'HelmRelease/apps/db' does not exist"),
+        (
+            ({"metadata": {"generation": 1}, "spec": {}}, {}),
+            "dependency 'HelmRelease/apps/db' is not ready: it has not",
+        ),
+        (({"metadata": {"generation": 1}, "spec": {}}, ready("")), ""),
+    ],
+)
+def test_a_dependency_of_another_kind(release: Any, says: str) -> None:
+    """It counts by its conditions, and messages name its kind; one of the own kind and that name is another thing."""
+    app = kustomization()
+    app["spec"]["dependsOn"] = [{"name": "db", "kind": "HelmRelease"}]
+    found = {Ref("HelmRelease", "apps", "db"): release, Ref("Kustomization", "apps", "db"): (kustomization(), ready())}
+    ref = Ref("Kustomization", "apps", "app")
+    if not says:
+        require_ready(ref, app, REVISION, found.get)
+        return
+    with pytest.raises(DependencyNotReady, match=says):
+        require_ready(ref, app, REVISION, found.get)
 
 
 def with_expression(expression: str) -> dict[str, Any]:

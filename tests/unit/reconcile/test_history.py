@@ -32,3 +32,29 @@ def test_five_entries_are_kept() -> None:
     for number in range(8):
         history = record(history, f"sha256:{number}", "ReconciliationSucceeded", f"T{number}", 1, {})
     assert [entry["digest"] for entry in history] == [f"sha256:{number}" for number in (7, 6, 5, 4, 3)]
+
+
+def test_a_failure_of_the_same_build_has_an_entry_of_its_own() -> None:
+    """Digest and outcome together make an entry; each counts for itself."""
+    outcomes = ("HealthCheckFailed", "ReconciliationSucceeded", "HealthCheckFailed")
+    history: list[dict[str, object]] = []
+    for number, outcome in enumerate(outcomes):
+        history = record(history, "sha256:a", outcome, f"T{number}", 1, {})
+    found = [
+        (e["lastReconciledStatus"], e["totalReconciliations"], e["firstReconciled"], e["lastReconciled"])
+        for e in history
+    ]
+    assert found == [("HealthCheckFailed", 2, "T0", "T2"), ("ReconciliationSucceeded", 1, "T1", "T1")]
+
+
+def test_what_was_given_stays_as_it_was() -> None:
+    """The old history may still be what the status holds."""
+    before = record([], "sha256:a", "ReconciliationSucceeded", "T1", 1, {"revision": "r1"})
+    record(before, "sha256:a", "ReconciliationSucceeded", "T2", 1, {"revision": "r2"})
+    assert (before[0]["totalReconciliations"], before[0]["metadata"]) == (1, {"revision": "r1"})
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0.001s"), (0.25, "0.250s"), (75.5, "75.500s")])
+def test_durations_are_what_kubernetes_reads(seconds: float, text: str) -> None:
+    """Seconds with a unit, never zero."""
+    assert record([], "sha256:a", "X", "T", seconds, {})[0]["lastReconciledDuration"] == text

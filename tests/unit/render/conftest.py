@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from fleetbeat.render.cache import RenderCache
 from fleetbeat.render.engine import Engine
 from tools import binaries
 
@@ -40,6 +41,12 @@ def engine(engine_binary: Path) -> Iterator[Engine]:
     """A shared child."""
     with Engine(engine_binary) as running:
         yield running
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> RenderCache:
+    """An empty cache."""
+    return RenderCache(tmp_path / "renders")
 
 
 @pytest.fixture

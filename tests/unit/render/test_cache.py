@@ -26,12 +26,6 @@ FILES = {
 }
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> RenderCache:
-    """An empty cache."""
-    return RenderCache(tmp_path / "renders")
-
-
 @pytest.mark.parametrize(
     ("path", "change", "cached"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import redis
 
@@ -210,6 +212,38 @@ def test_refs_of_a_cluster_stay_on_one_grid(registry: Registry) -> None:
     assert 359 < min(due.values()) <= 3961
     offset = (twice[0] - due[0]) % 3600
     assert min(offset, 3600 - offset) < 1
+
+
+def test_refs_of_a_group_are_due_together_and_groups_apart(registry: Registry) -> None:
+    """Each group has its own place in the interval, the same at the double interval; so load is spread over groups."""
+    groups = [f"{n:08x}" for n in range(20)]
+    for every, prefix in ((HOUR, "a"), (2 * HOUR, "b")):
+        records = (record(f"{prefix}{g}-{i}", every_ms=every, group=g) for g in groups for i in range(3))
+        registry.settled(*records, sweepable=True)
+    at = {g: registry.due_in(f"a{g}-0") for g in groups}
+    for group, due in at.items():
+        assert all(abs(registry.due_in(f"a{group}-{i}") - due) < 1 for i in range(3))
+        offset = (registry.due_in(f"b{group}-0") - due) % 3600
+        assert min(offset, 3600 - offset) < 1
+    spread = sorted(at.values())
+    assert spread[-1] - spread[0] > 1200
+    assert max(b - a for a, b in pairwise(spread)) < 1800
+
+
+def test_a_sweep_does_not_tear_a_group_apart(registry: Registry) -> None:
+    """It grows over its size while the group lasts, up to four times; groups meet in one sweep while it has room."""
+    sizes = {"aaaa": 2, "bbbb": 4, "cccc": 2, "dddd": 13}
+    due = f"fb:{{{SHARD}}}:due:hub"
+    for at, (group, size) in enumerate(sizes.items(), 1):
+        records = [record(f"{group}-{i:02}", group=group) for i in range(size)]
+        registry.settled(*records, sweepable=True)
+        for one in records:
+            registry.state.command("ZADD", due, at, one.ref)
+    registry.state.command("ZADD", f"fb:{{{SHARD}}}:front", 1, "hub")
+    sweeps = registry.state.claim(SHARD, sweep_size=3).sweeps
+    held = [{ref.rpartition("/")[2].partition("-")[0] for ref in sweep.refs} for sweep in sweeps]
+    assert held == [{"aaaa", "bbbb"}, {"cccc", "dddd"}, {"dddd"}]
+    assert [len(sweep.refs) for sweep in sweeps] == [6, 12, 3]
 
 
 def test_without_sweeping_the_interval_is_jittered(registry: Registry) -> None:

@@ -59,6 +59,7 @@ def test_a_poke_of_a_running_ref_runs_it_again(registry: Registry) -> None:
 def test_a_poke_takes_a_ref_out_of_a_sweep(registry: Registry) -> None:
     """A sweep only reads, so a run of its own need not wait for it; the sweep's result for the ref is ignored."""
     registry.settled(record("a", every_ms=300), record("b", every_ms=300), sweepable=True)
+    until(lambda: registry.state.depths()[2].due == 2, message="all are due")
     sweep = until(lambda: registry.state.claim(SHARD).sweeps, message="due by interval")[0]
     registry.state.poke([ref("a")], "drift", urgent=True)
     run = registry.claim()[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fleetbeat.state import Input, State
+from fleetbeat.state.shards import SOURCE
 from tests.support.registry import HOUR, SHARD, Registry, record, ref
 from tests.support.wait import until
 
@@ -19,7 +20,7 @@ def test_a_run_starts_with_all_it_needs(registry: Registry) -> None:
     run = registry.claim()[0]
     given = registry.state.start(SHARD, run.ref, run.fence)
     assert given is not None
-    assert given == Input(b'{"spec":{}}', b'{"s":1}', b'{"m":1}', "webhook", "uid-a", 7, "k-1", given.epoch)
+    assert given == Input(b'{"spec":{}}', b'{"s":1}', b'{"m":1}', "webhook", "uid-a", 7, "k-1", *given[7:])
     assert given.epoch.endswith(f":{registry.fence}")
 
 
@@ -46,7 +47,8 @@ def test_a_start_that_is_sent_again_by_the_client_is_the_same_start(registry: Re
     registry.state.poke([ref("a")], "test")
     run = registry.claim()[0]
     replies = [registry.state.call("start", SHARD, run.ref, run.fence, nonce, 1000) for nonce in ("one", "one", "two")]
-    assert replies[0] == replies[1]
+    assert replies[0][:8] == replies[1][:8]
+    assert replies[0][8] <= replies[1][8]  # what the first was asked for is forgotten: later is the safe side
     assert replies[2] is None
 
 
@@ -179,6 +181,7 @@ def test_a_forgotten_ref_leaves_nothing(registry: Registry) -> None:
 def test_a_settled_sweep_is_due_at_its_interval_or_at_once(registry: Registry) -> None:
     """Unchanged refs go back to the grid, the others run now and know why; the place is free when all are settled."""
     registry.settled(*(record(n, every_ms=300) for n in "abc"), sweepable=True)
+    until(lambda: registry.state.depths()[2].due == 3, message="all are due")
     sweep = until(lambda: registry.state.claim(SHARD).sweeps, message="due by interval")[0]
     assert registry.state.settle(SHARD, sweep.fence, [ref("a")]) == 1
     assert registry.state.depths()[2].live == 1
@@ -188,9 +191,55 @@ def test_a_settled_sweep_is_due_at_its_interval_or_at_once(registry: Registry) -
     assert registry.due_in("a") <= 0.33
 
 
+def test_a_sweep_remembers_for_what_it_still_holds(registry: Registry) -> None:
+    """Of a ref that was poked meanwhile, or of another sweep, nothing is written."""
+    registry.settled(*(record(n, every_ms=300) for n in "abc"), sweepable=True)
+    until(lambda: registry.state.depths()[2].due == 3, message="all are due")
+    sweep = until(lambda: registry.state.claim(SHARD).sweeps, message="due by interval")[0]
+    registry.state.poke([ref("b")], "webhook")
+    registry.state.settle(SHARD, sweep.fence, [ref("c")])
+    registry.state.remember(SHARD, sweep.fence, {ref(n): b"{}" for n in "abc"})
+    registry.state.remember(SHARD, sweep.fence - 1, {ref("a"): b"1"})
+    assert registry.state.memos(SHARD, [ref(n) for n in "abc"]) == {ref("a"): b"{}", ref("b"): None, ref("c"): None}
+
+
+def test_a_source_is_told_when_it_was_poked_last(registry: Registry) -> None:
+    """Before it was handed out, while it was queued, or, without a poke, when it was due: never later than that."""
+    source = {"shard": SOURCE, "every_ms": 300}
+    registry.add(record("a", **source))
+    assert registry.state.poke([ref("a")], "webhook") == 1
+    again = _ms(registry)
+    registry.state.poke([ref("a")], "webhook")
+    (run,) = registry.state.claim(SOURCE).runs
+    given = registry.state.start(SOURCE, run.ref, run.fence)
+    assert given is not None
+    assert again <= given.asked <= given.now
+    registry.state.finish(SOURCE, run.ref, run.fence)
+    (run,) = until(lambda: registry.state.claim(SOURCE).runs, message="due by interval")
+    claimed = _ms(registry)
+    registry.state.poke([ref("a")], "webhook")
+    given = registry.state.start(SOURCE, run.ref, run.fence)
+    assert given is not None
+    assert claimed <= given.asked <= given.now
+    registry.state.finish(SOURCE, run.ref, run.fence)
+    seen = registry.state.inspect(ref("a"))
+    assert seen is not None
+    (run,) = until(lambda: registry.state.claim(SOURCE).runs, message="due by interval")
+    given = registry.state.start(SOURCE, run.ref, run.fence)
+    assert given is not None
+    assert (given.asked, given.asked <= given.now) == (seen.due, True)
+
+
+def _ms(registry: Registry) -> int:
+    seen = registry.state.inspect(ref("a"))
+    assert seen is not None
+    return seen.now
+
+
 def test_a_lost_sweep_is_swept_again(registry: Registry) -> None:
     """Its refs do not turn into runs of their own, and its late result changes nothing."""
     registry.settled(*(record(n, every_ms=300) for n in "ab"), sweepable=True)
+    until(lambda: registry.state.depths()[2].due == 2, message="all are due")
     lost = until(lambda: registry.state.claim(SHARD, lease_seconds=0.02).sweeps, message="due by interval")[0]
     again = until(lambda: registry.state.claim(SHARD).sweeps, message="the lost sweep is claimed again")[0]
     assert sorted(again.refs) == sorted(lost.refs)

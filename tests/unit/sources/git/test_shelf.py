@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,33 @@ def test_only_the_last_ones_stay(tmp_path: Path) -> None:
     for number in range(KEPT + 3):
         put(shelf, f"n{number}")
     assert len(list((tmp_path / "archives").iterdir())) == 2 * KEPT
+
+
+def test_a_new_commit_copies_from_archives_on_the_shelf(worker: Worker, repo: GitRepo, tmp_path: Path) -> None:
+    """The bytes are those of a worker that never saw the commits before; a damaged archive is not copied from."""
+    tree = {f"d{n % 5}/f{n:03}.yaml": f"n: {n}\n" for n in range(300)}
+    repo.commit(tree)
+    assert worker.fetch(repo.url).archive is not None
+    for text in ("a: 1\n", "a: 2\n"):
+        repo.commit({"d1/f001.yaml": text})
+        made = worker.fetch(repo.url).archive
+        with tempfile.TemporaryDirectory(dir=tmp_path) as empty:
+            anew = Worker(Path(empty)).fetch(repo.url).archive
+        assert made is not None
+        assert anew is not None
+        with anew.file as file:
+            assert made.file.read() == file.read()
+        for kept in worker.cache.glob("git/*/archives/*.tar.gz"):
+            kept.write_bytes(kept.read_bytes().replace(b"\x00", b"\x01"))
+
+
+def test_what_is_noted_of_a_file_is_noted_again(worker: Worker, repo: GitRepo) -> None:
+    """A pointer of Git LFS in a part that did not change is warned of at each new archive."""
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 5\n"
+    repo.commit({f"f{n:03}.yaml": f"n: {n}\n" for n in range(300)} | {"big.bin": pointer})
+    for number in range(3):
+        repo.commit({"f200.yaml": f"n: {number}\n"})
+        assert "big.bin" in "".join(worker.fetch(repo.url).warnings)
 
 
 def test_equal_sources_share_an_archive(worker: Worker, repo: GitRepo, git_server: GitServer) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from fleetbeat.api.source import LayerSelector
@@ -21,7 +22,7 @@ from fleetbeat.sources.deadline import Deadline
 from fleetbeat.sources.oci.layer import pull, read_manifest
 from fleetbeat.sources.oci.limits import OciLimits
 from fleetbeat.sources.oci.login import Login
-from fleetbeat.sources.oci.manifest import CHART_LAYER, FLUX_LAYER, OCI_INDEX
+from fleetbeat.sources.oci.manifest import CHART_LAYER, FLUX_LAYER, OCI_INDEX, Document
 from fleetbeat.sources.oci.shelf import LayerShelf
 from fleetbeat.sources.oci.tarball import Tarball, unfold
 from tests.support import oci
@@ -220,20 +221,51 @@ def test_missing_layer_is_told(
         pulled(registry, name, tmp_path, LayerSelector(media_type=CHART_LAYER))
 
 
-def test_index_of_platforms_is_refused(registry: RegistryServer, name: str) -> None:
-    """None of its manifests is meant by itself."""
-    oci.push(registry, name, "one", {"a": "b"})
-    writer = oci.writer(registry, name)
-    pointer = writer.manifest("one").descriptor
-    raw = b'{"schemaVersion":2,"mediaType":"%s","manifests":[{"mediaType":"%s","digest":"%s","size":%d}]}' % (
-        OCI_INDEX.encode(),
-        pointer.media_type.encode(),
-        pointer.digest.encode(),
-        pointer.size,
-    )
-    digest = writer.push_manifest("latest", raw, OCI_INDEX)
-    with pytest.raises(OCIPullFailed, match="image index"):
+ARM = {"os": "linux", "architecture": "arm64"}
+AMD = {"os": "linux", "architecture": "amd64"}
+
+
+@pytest.mark.parametrize(
+    ("platforms", "meant"), [((ARM, AMD), 1), ((ARM, None, AMD), 1), ((AMD | {"variant": "v2"}, AMD), 0), ((None,), 0)]
+)
+def test_of_an_index_linux_amd64_is_meant(
+    registry: RegistryServer, name: str, platforms: tuple[dict[str, str] | None, ...], meant: int
+) -> None:
+    """Its first entry for it, or without a platform: what Flux's client (go-containerregistry) takes."""
+    digest, pushed = push_index(registry, name, *platforms)
+    assert read_manifest(oci.client(registry.host, name), digest).digest == pushed[meant]
+
+
+@pytest.mark.parametrize("platforms", [(), (ARM,), (AMD | {"os": "windows"},)])
+def test_index_without_that_platform_is_refused(
+    registry: RegistryServer, name: str, platforms: tuple[dict[str, str], ...]
+) -> None:
+    """With what to do."""
+    digest, _ = push_index(registry, name, *platforms)
+    with pytest.raises(OCIPullFailed, match=r"without an entry for linux/amd64; set spec\.ref\.digest"):
         read_manifest(oci.client(registry.host, name), digest)
+
+
+def test_index_of_indexes_is_refused(registry: RegistryServer, name: str) -> None:
+    """Nobody makes such ones for Flux, and a loop of them would never end."""
+    inner, _ = push_index(registry, name, AMD)
+    writer = oci.writer(registry, name)
+    document = Document(2, OCI_INDEX, manifests=(writer.manifest(inner).descriptor,))
+    outer = writer.push_manifest("outer", msgspec.json.encode(document), OCI_INDEX)
+    with pytest.raises(OCIPullFailed, match="index of image indexes"):
+        read_manifest(oci.client(registry.host, name), outer)
+
+
+def push_index(registry: RegistryServer, name: str, *platforms: dict[str, str] | None) -> tuple[str, list[str]]:
+    """An index below `latest` with an image for each platform: its digest, and theirs."""
+    writer = oci.writer(registry, name)
+    pushed = [oci.push(registry, name, f"n{number}", {"a": str(number)}) for number in range(len(platforms))]
+    entries = (
+        msgspec.structs.replace(writer.manifest(digest).descriptor, platform=platform)
+        for digest, platform in zip(pushed, platforms, strict=True)
+    )
+    document = Document(2, OCI_INDEX, manifests=tuple(entries))
+    return writer.push_manifest("latest", msgspec.json.encode(document), OCI_INDEX), pushed
 
 
 def test_manifest_with_too_many_annotations_is_refused(registry: RegistryServer, name: str) -> None:

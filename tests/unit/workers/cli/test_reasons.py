@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from fleetbeat.api.refs import Ref
-from workers.cli.reasons import Facts, Queue, Reason, Trouble, reason_of
+from workers.cli.facts import Facts, Queue, Reason, Trouble
+from workers.cli.reasons import reason_of
 
 pytestmark = pytest.mark.unit
 
@@ -38,6 +39,17 @@ def facts(
 READY = condition("Ready", "True")
 FAILED = condition("Ready", "False", "BuildFailed", "no such file: a.yaml.")
 WAITS = condition("Ready", "False", "DependencyNotReady", "dependency 'flux-system/infra' is not ready")
+BRAKED = condition(
+    "Ready",
+    "False",
+    "PruneBraked",
+    "deleting 6 of 6 objects needs a confirmation, nothing was deleted: ConfigMap/a/b and 5 more. If they are meant to "
+    "go, run `fleetbeat confirm kustomization apps -n flux-system` or set the annotation "
+    "fleetbeat.io/confirm-prune: 0f",
+)
+AWAY = condition(
+    "Ready", "False", "ReconciliationFailed", "API server https://10.0.0.1 cannot be reached: connection refused"
+)
 BROKEN = Reason(INFRA, "Backoff", "failed with BuildFailed: bad", "it tries again in 9s")
 
 CASES = [
@@ -55,6 +67,18 @@ CASES = [
     (facts(FAILED, queue=Queue(due=-2.0, held=True)), "MaxConcurrent", "when another run of its cluster or lane ends."),
     (facts(READY, deleting=True), "Deleting", "is being deleted; it goes when what it manages is gone"),
     (facts(condition("Ready", "False", "PruneFailed", "x"), deleting=True), "Deleting", "failed with PruneFailed: x"),
+    (
+        facts(BRAKED, condition("Stalled", "True", "PruneBraked", "x")),
+        "Braked",
+        "has applied what is new and holds its deletions back: deleting 6 of 6 objects needs a confirmation, "
+        "nothing was deleted: ConfigMap/a/b and 5 more; `fleetbeat confirm kustomization apps -n flux-system` lets",
+    ),
+    (
+        facts(AWAY, queue=Queue(due=9.0)),
+        "ClusterAway",
+        "waits for its cluster: API server https://10.0.0.1 cannot be reached: connection refused; it tries again "
+        "in 9s, or when the cluster answers.",
+    ),
     (
         facts(FAILED, condition("Stalled", "True", "AccessDenied", "no")),
         "Stalled",
