@@ -34,7 +34,7 @@ from fleetbeat.render.sops.keys import Keys
 
 DEFAULT_INTERVAL = 300.0
 LEAST_TIMEOUT = 30.0
-NOT_ATTEMPTED = ("ArtifactFailed", "DependencyNotReady", "AccessDenied")
+NOT_ATTEMPTED = ("ArtifactFailed", "DependencyNotReady", "AccessDenied", "InvalidCELExpression")
 """Outcomes of which the artifact's revision does not count as attempted."""
 SUCCEEDED = "ReconciliationSucceeded"
 """Reason of a success, in the Ready condition, the history and the event."""
@@ -241,7 +241,9 @@ def fields(work: KustomizationWork, outcome: str | None) -> Status:
     if work.artifact is not None and outcome not in NOT_ATTEMPTED:
         moved["lastAttemptedRevision"] = work.revision
     if work.ledger is not None and work.ledger.exists:
-        moved["inventory"] = inventory(work)
+        there = inventory(work)
+        if there["entries"] or work.result is not None or work.old.get("inventory"):
+            moved["inventory"] = there  # none at all until the first apply, as with Flux
     elif "inventory" in work.resumed:
         moved["inventory"] = work.resumed["inventory"]
     digest = work.rendered.digest if work.rendered is not None else work.resumed.get("digest")
