@@ -1,7 +1,9 @@
-"""What sources cost: thousands that have not changed, a large repository, a large chart index.
+"""What sources cost: thousands that have not changed, many of one tag, a large repository, a large chart index.
 
 - *unchanged*: N GitRepositories over 50 URLs, whose intervals come round: CPU of the sweeping process for each, and
   round trips to the Git server.
+- *one tag*: 500 OCIRepositories of one tag, from nothing, and after a push that wakes all of them: requests to the
+  registry, and seconds until each has published, by one process.
 - *large repository*: first artifact of 20,000 files, against `git clone --depth 1` and `tar | gzip` of it; then a
   change of one file.
 - *chart index*: 50 MB of YAML, and the peak memory of the process that reads it.
@@ -16,8 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -27,21 +33,28 @@ from fleetbeat.api.decode import decode_spec
 from fleetbeat.api.kinds import KINDS
 from fleetbeat.artifacts.store import Source
 from fleetbeat.hub.records import record_of as record_of_resource
+from fleetbeat.reconcile import ocirepository
 from fleetbeat.reconcile.context import Context
+from fleetbeat.reconcile.run import execute
 from fleetbeat.reconcile.sourceartifact import Memo, record_of
 from fleetbeat.reconcile.sourcesweep import sweep
 from fleetbeat.settings import Settings
 from fleetbeat.sources.git import Deadline, fetch
+from fleetbeat.sources.oci.registry import Registry
 from fleetbeat.state import REGISTRAR
 from fleetbeat.state.shards import SOURCE
+from tests.support import oci
 from tools.gitrepo import GitRepo
 from tools.gitserver import GitServer
+from tools.registry import RegistryServer
+from workers.embedded.s3 import EmbeddedS3
 from workers.embedded.valkey import EmbeddedValkey
 
 URLS = 50
 INTERVAL_MS = 60_000
 """Longer than it takes to make all sources."""
 FILES = 20_000
+TAGGED_REFS = [f"OCIRepository/bench/tagged-{number:03}" for number in range(500)]
 CHARTS, VERSIONS = 500, 100
 DIGEST = "sha256:" + "0" * 64
 TIME = "2026-01-01T00:00:00Z"
@@ -117,6 +130,68 @@ def fill(ctx: Context, count: int, repos: list[GitRepo], heads: list[str]) -> No
             ctx.state.finish(SOURCE, run.ref, run.fence, memo=memo, sweepable=True)
 
 
+def one_tag(directory: Path, out: Console) -> None:
+    """TAGGED OCIRepositories, in this process alone."""
+    with ExitStack() as stack:
+        valkey = stack.enter_context(EmbeddedValkey(directory / "valkey"))
+        s3 = stack.enter_context(EmbeddedS3(directory / "s3"))
+        registry = stack.enter_context(RegistryServer(directory / "registry"))
+        seen = stack.enter_context(counted())
+        for name in ("bucket", "endpoint", "access_key", "secret_key", "region"):
+            os.environ[f"FLEETBEAT_S3_{name.upper()}"] = getattr(s3, name)
+        ctx = Context(Settings(redis_url=valkey.url, cache=directory / "cache"))
+        vars(ctx)["targets"] = SimpleNamespace(reader=None)  # nobody has a Secret
+        register(ctx, registry.host)
+        for number, what in enumerate(("created", "pushed, and woken by a webhook")):
+            oci.push(registry, "org/app", "latest", {"app.yaml": f"a: {number}\n"})
+            seen.clear()
+            ctx.state.poke(TAGGED_REFS, what, urgent=True)
+            used = time.process_time()
+            took = timed(partial(drain, ctx))
+            used = 1000 * (time.process_time() - used) / len(TAGGED_REFS)
+            out.print(f"one tag: {len(TAGGED_REFS)} OCIRepositories {what}: {took:.1f} s, {used:.1f} ms CPU each")
+            out.print(f"  requests to the registry: {dict(seen)}")
+        ctx.state.close()
+
+
+def register(ctx: Context, host: str) -> None:
+    """All that follow the tag."""
+    fence = ctx.state.acquire(REGISTRAR, "bench", 3600)
+    assert fence is not None
+    ctx.state.begin_epoch(fence)
+    kind, records = KINDS["OCIRepository"], []
+    for ref in TAGGED_REFS:
+        meta = {"name": ref.rpartition("/")[2], "namespace": "bench", "uid": ref, "generation": 1}
+        spec = {"url": f"oci://{host}/org/app", "insecure": True, "interval": "1h"}
+        records.append(record_of_resource(kind, {"metadata": meta | {"resourceVersion": "1"}, "spec": spec}))
+    ctx.state.register(records, fence)
+    ctx.state.commit_epoch(fence)
+
+
+def drain(ctx: Context) -> None:
+    """Run whatever is due."""
+    while runs := ctx.state.claim(SOURCE, 1000).runs:
+        for run in runs:
+            execute(ctx, ocirepository.PIPELINE, SOURCE, run.ref, run.fence)
+
+
+@contextmanager
+def counted() -> Iterator[Counter[str]]:
+    """Requests to registries, by method and what they are for."""
+    seen: Counter[str] = Counter()
+    ask = Registry._request
+
+    def noted(self: Registry, method: str, rest: str, *args: Any) -> Any:
+        seen[f"{method} {rest.partition('/')[0]}"] += 1
+        return ask(self, method, rest, *args)
+
+    Registry._request = noted  # type: ignore[method-assign]
+    try:
+        yield seen
+    finally:
+        Registry._request = ask  # type: ignore[method-assign]
+
+
 def large_repository(directory: Path, out: Console) -> None:
     """First artifact and a change, against what git and tar need."""
     with GitServer(directory / "git") as git:
@@ -187,6 +262,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="fleetbeat-bench-") as name:
         for work in (
             lambda d: unchanged(count, d, out),
+            lambda d: one_tag(d, out),
             lambda d: large_repository(d, out),
             lambda d: chart_index(d, out),
         ):

@@ -50,6 +50,8 @@ class Faults:
 
     status: int | None = None
     """Answer every request with this HTTP status."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """And with these headers."""
     delay: float = 0.0
     """Wait this many seconds before each answer."""
     redirects: dict[str, str] = field(default_factory=dict)
@@ -193,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         git.seen.append(Seen(repository, operation, login, self.headers.get("User-Agent", "")))
         time.sleep(git.faults.delay)
         if git.faults.status:
-            self._end(git.faults.status)
+            self._end(git.faults.status, git.faults.headers)
         elif repository in git.faults.redirects:
             rest = self.path.split(repository, 1)[1]
             self._end(302, {"Location": git.faults.redirects[repository] + rest})

@@ -23,6 +23,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   value: {{ .Values.strictSubstitution | quote }}
 - name: FLEETBEAT_DEFAULT_SERVICE_ACCOUNT
   value: {{ .Values.defaultServiceAccount | quote }}
+- name: FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT
+  value: {{ .Values.defaultKubeconfigServiceAccount | quote }}
+- name: FLEETBEAT_PRUNE_BRAKE
+  value: {{ .Values.pruneBrake | quote }}
 - name: FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS
   value: {{ join "," .Values.customApplyStageKinds | quote }}
 - name: FLEETBEAT_OVERRIDE_MANAGERS

@@ -190,6 +190,8 @@ def _refusal(error: ClientError, where: str, action: str) -> FleetbeatError:
     code = code_of(error)
     if code in ("NoSuchBucket", "404"):
         return BucketFailed(f"{where} does not exist; check spec.bucketName and spec.endpoint")
+    if code == "RequestTimeTooSkewed":
+        return BucketFailed(f"{where}: {action} was refused: the clocks of worker and server differ too much; set them")
     if code in _REFUSED:
         return AuthenticationFailed(f"{where}: {action} was refused ({code}); check the Secret and the bucket's policy")
     if code in _BUSY:

@@ -72,6 +72,20 @@ def test_a_moved_branch_pokes_those_that_follow_it(sources: Sources, repo: GitRe
     assert [sources.revision(name) for name in "bc"] == [f"stable@sha1:{head}"] * 2
 
 
+def test_a_moved_tag_is_followed(sources: Sources, repo: GitRepo) -> None:
+    """By the tag's name and by a range of versions alike; who names the commit stays where he is."""
+    old = repo.head()
+    for name, ref in (("tag", {"tag": "1.0.0"}), ("range", {"semver": ">=1"}), ("fixed", {"commit": old})):
+        sources.put(name, repo.url, ref=ref)
+    sources.run()
+    head = repo.commit({"app.yaml": "a: 2\n"}, "second")
+    repo.tag("1.0.0")
+    assert set(sources.sweep().poked) == {sources.ref("tag"), sources.ref("range")}
+    sources.run()
+    revisions = [sources.revision(name).rpartition(":")[2] for name in ("tag", "range", "fixed")]
+    assert revisions == [head, head, old]
+
+
 def test_all_that_changed_fetch_one_pack(sources: Sources, server: GitServer, repo: GitRepo) -> None:
     """Each still asks for itself and stores its own copy."""
     for number in range(4):

@@ -8,10 +8,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore import auth
 
 from fleetbeat.errors import (
     ArchiveInvalid,
@@ -245,6 +247,15 @@ def test_what_is_wrong_with_the_server_is_said(
         change = {"endpoint": f"127.0.0.1:{ports.reserve()}"}
     with pytest.raises(kind, match=message):
         place.fetch(bucket=replace(place.bucket, **change))
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_clock_that_is_wrong_is_told(place: Place, hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as a wrong account: nobody need look for a mistake in a Secret."""
+    shifted = datetime.now(UTC) + timedelta(hours=hours)
+    monkeypatch.setattr(auth, "get_current_datetime", lambda remove_tzinfo=True: shifted.replace(tzinfo=None))
+    with pytest.raises(BucketFailed, match="the clocks of worker and server differ"):
+        place.fetch()
 
 
 def test_a_run_ends_with_its_timeout(place: Place) -> None:
