@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -83,13 +84,8 @@ func buildView(view *View, dir string, parts *Parts) (result *BuildResult, err e
 		}
 		err = explain(view, dir, err)
 	}()
-	ok, err := view.Prepare(dir, parts)
-	if err != nil {
+	if err := view.Prepare(dir, parts); err != nil {
 		return nil, err
-	}
-	result = &BuildResult{Objects: []json.RawMessage{}, Texts: map[int]string{}, Closure: view.closure}
-	if !ok {
-		return result, nil
 	}
 	options := &krusty.Options{
 		LoadRestrictions: types.LoadRestrictionsNone, // the view is the restriction
@@ -99,7 +95,28 @@ func buildView(view *View, dir string, parts *Parts) (result *BuildResult, err e
 	if err != nil {
 		return nil, err
 	}
+	result = &BuildResult{Objects: []json.RawMessage{}, Texts: map[int]string{}, Closure: view.closure}
+	if parts.Where {
+		result.Where = where(resources, dir)
+		return result, nil
+	}
 	return result, result.add(resources)
+}
+
+// where names the file that each object comes from, relative to the root of the artifact; "" where it is not known.
+func where(resources resmap.ResMap, dir string) []string {
+	files := make([]string, 0, resources.Size())
+	for _, resource := range resources.Resources() {
+		file := ""
+		if origin, err := resource.GetOrigin(); err == nil && origin != nil {
+			file = cmp.Or(origin.Path, origin.ConfiguredIn)
+		}
+		if file != "" {
+			file = path.Join(dir, file)
+		}
+		files = append(files, file)
+	}
+	return files
 }
 
 func (r *BuildResult) add(resources resmap.ResMap) error {

@@ -16,6 +16,9 @@ const maxMessage = 2000
 // asDirectory matches kustomize's habit of trying a file once more as a directory and reporting both failures.
 var asDirectory = regexp.MustCompile(`accumulation err='(.*)': must build at directory: (?:not a valid directory: )?'[^']*'[^']*$`)
 
+// viaDirectory matches its habit of trying a directory as a file first.
+var viaDirectory = regexp.MustCompile(`accumulation err='accumulating resources from '[^']*': '[^']*' is a directory': `)
+
 // unquoted are the places where kustomize repeats content of the source, which may be a secret, and what stays of them.
 var unquoted = []struct {
 	pattern *regexp.Regexp
@@ -25,6 +28,10 @@ var unquoted = []struct {
 	{regexp.MustCompile(`(?s) from \[patch: .*\]`), ""},
 	{regexp.MustCompile(`(?s)literal sources \[.*expected key=value`), "a literal is not of the form key=value"},
 	{regexp.MustCompile(`"[^"]*" is not a valid key name`), "a line is not of the form key=value"},
+	{regexp.MustCompile(`(?s)\n\*\*\*\* Too many possible referral targets to referrer.*`), ""},
+	{regexp.MustCompile(`merging from generator &\{0x[^}]*\}: id `), "a generated object: "}, // an address differs each time
+	{regexp.MustCompile(`resid\.ResId\{Gvk:resid\.Gvk\{Group:"([^"]*)", Version:"[^"]*", Kind:"([^"]*)"[^}]*\}, ` +
+		`Name:"([^"]*)", Namespace:"([^"]*)"\}`), "$2 $4/$3"},
 }
 
 // explain puts first what the user can do, and cuts what only kustomize's authors need.
@@ -45,6 +52,7 @@ func explain(view *View, dir string, err error) error {
 
 func tidy(message string) string {
 	message = asDirectory.ReplaceAllString(strings.TrimSpace(message), "$1")
+	message = viaDirectory.ReplaceAllString(message, "")
 	for _, place := range unquoted {
 		message = place.pattern.ReplaceAllString(message, place.instead)
 	}

@@ -12,30 +12,34 @@ import (
 )
 
 // Prepare lays over the view the kustomization file that the spec asks for in a directory: the one that is there, or
-// else one that lists every manifest below, extended by the parts of the spec. It reports whether there is anything to
-// build.
-func (v *View) Prepare(dir string, parts *Parts) (bool, error) {
+// else one that lists every manifest below, extended by the parts of the spec. Like Flux it calls no such file empty.
+func (v *View) Prepare(dir string, parts *Parts) error {
 	name, k, err := v.findKustomization(dir)
 	if err != nil {
-		return false, err
+		return err
 	}
-	if k != nil && parts.empty() {
-		return true, nil
-	}
-	if k == nil {
+	switch {
+	case k == nil:
 		name = path.Join(dir, konfig.DefaultKustomizationFileName())
-		k = &types.Kustomization{Resources: v.manifests(dir, "")}
+		if k = (&types.Kustomization{Resources: v.manifests(dir, "")}); len(k.Resources) == 0 {
+			k.Namespace = "placeholder"
+		}
+	case len(k.Resources) == 0:
+		// What Flux does about such a file marks all that it generates; to render otherwise would change live objects.
+		k.BuildMetadata = []string{types.OriginAnnotations}
+	case parts.empty():
+		return nil
 	}
 	if err := v.extend(k, dir, parts); err != nil {
-		return false, err
+		return err
 	}
 	k.FixKustomization()
 	content, err := yaml.Marshal(k)
 	if err != nil {
-		return false, fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	v.overlay[name] = content
-	return !onlyDecoration(k), nil
+	return nil
 }
 
 // findKustomization reads the kustomization file of a directory; nil when there is none. Kustomize itself complains
@@ -96,6 +100,9 @@ func (v *View) extend(k *types.Kustomization, dir string, parts *Parts) error {
 	if len(parts.BuildMetadata) > 0 {
 		k.BuildMetadata = parts.BuildMetadata
 	}
+	if parts.Where && !slices.Contains(k.BuildMetadata, types.OriginAnnotations) {
+		k.BuildMetadata = append(k.BuildMetadata, types.OriginAnnotations)
+	}
 	for _, patch := range parts.Patches {
 		k.Patches = append(k.Patches, types.Patch{Patch: patch.Patch, Target: patch.Target})
 	}
@@ -105,7 +112,8 @@ func (v *View) extend(k *types.Kustomization, dir string, parts *Parts) error {
 	return v.addComponents(k, dir, parts)
 }
 
-// mergeImage overrides what the file says of an image by what the spec says of it, field by field.
+// mergeImage overrides what the file says of an image by what the spec says of it. Tag and digest are one: an old digest
+// beside a new tag would win.
 func mergeImage(images []types.Image, override types.Image) []types.Image {
 	at := slices.IndexFunc(images, func(image types.Image) bool { return image.Name == override.Name })
 	if at < 0 {
@@ -114,11 +122,8 @@ func mergeImage(images []types.Image, override types.Image) []types.Image {
 	if override.NewName != "" {
 		images[at].NewName = override.NewName
 	}
-	if override.NewTag != "" {
-		images[at].NewTag = override.NewTag
-	}
-	if override.Digest != "" {
-		images[at].Digest = override.Digest
+	if override.NewTag != "" || override.Digest != "" {
+		images[at].NewTag, images[at].Digest = override.NewTag, override.Digest
 	}
 	return images
 }
@@ -147,10 +152,4 @@ func (v *View) addComponents(k *types.Kustomization, dir string, parts *Parts) e
 
 func specFault(format string, args ...any) *Fault {
 	return &Fault{Code: CodeBuild, Message: fmt.Sprintf(format, args...)}
-}
-
-// onlyDecoration reports that a file has nothing to decorate: kustomize would call it empty, Flux builds nothing of it.
-func onlyDecoration(k *types.Kustomization) bool {
-	return len(k.Resources) == 0 && len(k.Components) == 0 && len(k.Generators) == 0 &&
-		len(k.ConfigMapGenerator) == 0 && len(k.SecretGenerator) == 0 && len(k.HelmCharts) == 0
 }

@@ -35,6 +35,8 @@ type Parts struct {
 	Components              []string      `json:"components"`
 	IgnoreMissingComponents bool          `json:"ignoreMissingComponents"`
 	BuildMetadata           []string      `json:"buildMetadata"`
+	// Where asks which file each object comes from, instead of the objects; no field of a spec.
+	Where bool `json:"where"`
 }
 
 // Patch is an inline patch; unlike kustomize's own it cannot name a file.
@@ -46,7 +48,7 @@ type Patch struct {
 // empty reports whether there is nothing to add to a kustomization file.
 func (p *Parts) empty() bool {
 	return p.TargetNamespace == "" && p.NamePrefix == "" && p.NameSuffix == "" && len(p.Patches) == 0 &&
-		len(p.Images) == 0 && len(p.Components) == 0 && len(p.BuildMetadata) == 0
+		len(p.Images) == 0 && len(p.Components) == 0 && len(p.BuildMetadata) == 0 && !p.Where
 }
 
 // Response is one line on standard output: either a result or an error.
@@ -62,6 +64,7 @@ type BuildResult struct {
 	Objects []json.RawMessage `json:"objects,omitempty"`
 	Texts   map[int]string    `json:"texts,omitempty"` // by position, the YAML of the objects that substitution can change
 	Closure Closure           `json:"closure,omitempty"`
+	Where   []string          `json:"where,omitempty"` // the file of each object, if Parts.Where asked for it
 }
 
 // HoldResult says of each of Request.Known whether it still holds.

@@ -24,11 +24,12 @@ func withSharedSchema(build func() error) error {
 	return build()
 }
 
-// withOwnSchema runs a build that may change the schema.
+// withOwnSchema runs a build that may change the schema. Its own one comes on top of the built-in one, as with Flux.
 func withOwnSchema(build func() error) error {
 	schemaLock.Lock()
 	defer schemaLock.Unlock()
 	openapi.ResetOpenAPI()
+	warmSchema()
 	defer func() {
 		openapi.ResetOpenAPI()
 		warmSchema()

@@ -57,6 +57,9 @@ class Settings:
     default_kubeconfig_service_account: str = ""
     """`FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT`: fills an absent `serviceAccountName` of ConfigMaps that
     `spec.kubeConfig.configMapRef` names."""
+    strict_substitution: bool = True
+    """`FLEETBEAT_STRICT_SUBSTITUTION=false`: an undefined variable of postBuild is empty instead of a failure, as with
+    Flux before 2.9 or without its gate `StrictPostBuildSubstitutions`."""
     custom_apply_stage_kinds: tuple[str, ...] = ()
     """`FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS`: kinds with a stage of their own in an apply, after definitions and classes
     and before all others: `group/Kind`, or `Kind` of the core group, comma-separated."""
@@ -88,6 +91,7 @@ class Settings:
             no_cross_namespace_refs=_flag(env, "FLEETBEAT_NO_CROSS_NAMESPACE_REFS"),
             default_service_account=env.get("FLEETBEAT_DEFAULT_SERVICE_ACCOUNT", ""),
             default_kubeconfig_service_account=env.get("FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT", ""),
+            strict_substitution=_flag(env, "FLEETBEAT_STRICT_SUBSTITUTION", default.strict_substitution),
             custom_apply_stage_kinds=_kinds(env, "FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS"),
             override_managers=_words(env, "FLEETBEAT_OVERRIDE_MANAGERS", ()),
             prune_brake=env.get("FLEETBEAT_PRUNE_BRAKE", ""),
@@ -116,8 +120,8 @@ def _kinds(env: Mapping[str, str], name: str) -> tuple[str, ...]:
     return words
 
 
-def _flag(env: Mapping[str, str], name: str) -> bool:
+def _flag(env: Mapping[str, str], name: str, default: bool = False) -> bool:
     text = env.get(name, "").lower()
     if text not in ("", "true", "false", "1", "0"):
         raise InvalidSpec(f"{name}={text!r} is neither true nor false")
-    return text in ("true", "1")
+    return text in ("true", "1") if text else default

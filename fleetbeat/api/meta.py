@@ -18,6 +18,8 @@ REQUESTED_AT = "reconcile.fluxcd.io/requestedAt"
 """Annotation whose new value asks for a run now."""
 FENCE_KEY = "fleetbeat.io/fence"
 """In `status.artifact.metadata`: which run made the artifact. It outlives Redis and orders artifacts of one source."""
+LINKS_KEY = "fleetbeat.io/left-out-links"
+"""In `status.artifact.metadata`: paths of symbolic links that are not in the artifact, one a line; the first few."""
 
 _ACRONYMS = {"oidc": "OIDC", "url": "URL", "crds": "CRDs", "openapi": "OpenAPI"}
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from fleetbeat.api.conditions import get_condition, remove_condition
+from fleetbeat.api.meta import LINKS_KEY
 from fleetbeat.api.source import GitRepositorySpec, GitRepositoryStatus
 from fleetbeat.errors import FleetbeatError, IncludeUnavailable, VerificationFailed
 from fleetbeat.kube.errors import NotFound
@@ -131,7 +132,8 @@ def fetch_commit(work: GitWork) -> Outcome | None:
     work.found = found
     work.remember(verified=found.proof)
     note = f"stored artifact for commit '{found.subject}'"
-    work.fetched = Fetched(found.revision, found.filename, found.archive, note)
+    links = {LINKS_KEY: "\n".join(found.links)} if found.links else {}
+    work.fetched = Fetched(found.revision, found.filename, found.archive, note, links)
     for text in found.warnings:
         work.event("GitLFSNotSupported", text, warning=True)
     for text in found.left_out:

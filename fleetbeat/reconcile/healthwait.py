@@ -11,7 +11,7 @@ from time import time
 from typing import Any
 
 from fleetbeat.api.conditions import get_condition, is_ready
-from fleetbeat.api.meta import format_duration
+from fleetbeat.api.meta import REQUESTED_AT, format_duration
 from fleetbeat.api.refs import ObjectId, split_api_version
 from fleetbeat.errors import HealthCheckFailed, PruneFailed
 from fleetbeat.kube.readiness import Health, State
@@ -68,7 +68,13 @@ def _cancelled_by(work: KustomizationWork, wait: dict[str, Any]) -> str:
     """What makes it pointless to wait on: the ref of the source or of the resource itself; "" when nothing does."""
     if wait["revision"] != work.revision:
         return str(work.source)
-    return str(work.ref) if work.requested or wait["generation"] != work.generation else ""
+    asked = work.requested and _token(work) != wait.get("token")
+    return str(work.ref) if asked or wait["generation"] != work.generation else ""
+
+
+def _token(work: KustomizationWork) -> str:
+    """The last request, which the end of this wait will answer."""
+    return work.annotations.get(REQUESTED_AT, "")
 
 
 def _without_finished(work: KustomizationWork, waiting: dict[ObjectId, Health]) -> dict[ObjectId, Health]:
@@ -105,6 +111,7 @@ def _begun(work: KustomizationWork, changed: str) -> dict[str, Any]:
     return {
         "generation": work.generation,
         "revision": work.revision,
+        "token": _token(work),
         "digest": work.built.digest,
         "inventory": inventory(work),
         "since": before.get("since", time()),

@@ -31,6 +31,7 @@ from fleetbeat.reconcile.outcome import Outcome
 from fleetbeat.reconcile.pruning import adopted, prune_stale, tell_brake
 from fleetbeat.reconcile.run import Pipeline
 from fleetbeat.render.kustomize import render
+from fleetbeat.render.links import told
 
 FULL_EVERY = 3600.0
 """Seconds after which a ref gets a whole run, by dry run of every object, although nothing changed."""
@@ -141,15 +142,17 @@ def build(work: KustomizationWork) -> Outcome | None:
     """The objects that the artifact asks for."""
     assert work.file is not None  # noqa: S101 - set by fetch_artifact
     try:
-        work.rendered = render(
-            work.ctx.engine,
-            work.file,
-            work.got["digest"],
-            work.obj["spec"],
-            work.variables,
-            cache=work.ctx.renders,
-            timeout=work.timeout,
-        )
+        with told(work.left_out.__contains__):
+            work.rendered = render(
+                work.ctx.engine,
+                work.file,
+                work.got["digest"],
+                work.obj["spec"],
+                work.variables,
+                cache=work.ctx.renders,
+                strict=work.ctx.settings.strict_substitution,
+                timeout=work.timeout,
+            )
     except ArtifactFailed as error:
         if work.file.exists():
             raise

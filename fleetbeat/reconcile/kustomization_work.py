@@ -12,7 +12,7 @@ from time import time
 from typing import Any, TypeVar
 
 from fleetbeat.api.kustomize import KustomizationSpec
-from fleetbeat.api.meta import parse_duration
+from fleetbeat.api.meta import LINKS_KEY, parse_duration
 from fleetbeat.api.refs import ObjectId, Ref, split_api_version
 from fleetbeat.kube import brake, marks
 from fleetbeat.kube.apply import ApplyResult, Change
@@ -110,6 +110,11 @@ class KustomizationWork(Work[KustomizationSpec]):
     def done(self) -> ApplyResult:
         """What apply did."""
         return _set(self.result, "result")
+
+    @property
+    def left_out(self) -> list[str]:
+        """Paths of symbolic links that the artifact does not have, the first few."""
+        return str((self.got.get("metadata") or {}).get(LINKS_KEY, "")).splitlines()
 
     @property
     def revision(self) -> str:

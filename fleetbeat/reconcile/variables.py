@@ -8,18 +8,16 @@ from typing import Any
 from fleetbeat.errors import BuildFailed
 from fleetbeat.kube.errors import NotFound
 from fleetbeat.reconcile.targets import HubReader
+from fleetbeat.render.substitute import merge
 
 
 def gather(reader: HubReader, namespace: str, post_build: Mapping[str, Any]) -> dict[str, str]:
     """Later `substituteFrom` entries win over earlier ones, `substitute` over all; line breaks leave the values.
 
-    `post_build` is the JSON of spec.postBuild. Raises BuildFailed naming a missing object or a value that is not text.
+    `post_build` is the JSON of spec.postBuild. Raises BuildFailed naming a missing object or a name that is none.
     """
-    variables: dict[str, str] = {}
-    for entry in post_build.get("substituteFrom") or []:
-        variables.update(_read(reader, namespace, entry))
-    variables.update(post_build.get("substitute") or {})
-    return {name: value.replace("\n", "") for name, value in variables.items()}
+    sources = [_read(reader, namespace, entry) for entry in post_build.get("substituteFrom") or []]
+    return merge(sources, post_build.get("substitute") or {})
 
 
 def _read(reader: HubReader, namespace: str, entry: Mapping[str, Any]) -> dict[str, str]:
@@ -28,10 +26,8 @@ def _read(reader: HubReader, namespace: str, entry: Mapping[str, Any]) -> dict[s
     try:
         if kind == "ConfigMap":
             return reader.config_map(namespace, name)
-        return {key: value.decode() for key, value in reader.secret(namespace, name).items()}
+        return {key: value.decode("utf-8", "surrogateescape") for key, value in reader.secret(namespace, name).items()}
     except NotFound as error:
         if entry.get("optional"):
             return {}
         raise BuildFailed(f"{where} not found; create it or set optional: true") from error
-    except UnicodeDecodeError as error:
-        raise BuildFailed(f"{where} holds a value that is not UTF-8 text") from error

@@ -36,6 +36,8 @@ class Built(msgspec.Struct, frozen=True):
     """By position, the YAML of the objects that substitution can change."""
     closure: dict[str, str] = {}
     """All that the build saw of the artifact (see `engine/closure.go`)."""
+    where: list[str] = []
+    """The file of each object, when only that was asked for."""
     known: int | None = None
     """The position of the known closure that still holds; then there is nothing else."""
 
@@ -116,6 +118,12 @@ class Engine:
         """
         request = {"op": "build", "artifact": str(artifact_file), "digest": digest, "path": path}
         return _built.decode(self._call(request | {"spec": parts, "known": known}, timeout))
+
+    def files(
+        self, artifact_file: Path, digest: str, path: str, parts: Mapping[str, Any], *, timeout: float = 60.0
+    ) -> list[str]:
+        """The file of each object that `build` would make, in that order; "" where it is not known."""
+        return self.build(artifact_file, digest, path, {**parts, "where": True}, timeout=timeout).where
 
     def hold(
         self, artifact_file: Path, digest: str, closures: Sequence[Mapping[str, str]], *, timeout: float = 60.0

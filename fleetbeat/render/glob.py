@@ -1,5 +1,8 @@
 """Shell patterns for stripping a prefix or a suffix from a value: `*`, `?`, `[a-z]`, `[^a-z]`, `\\` before any of them.
 
+The odd corners are those of Flux: an empty match is none, a suffix is matched by the pattern read backwards (so that
+classes and `\\` do not work there), `]` and `-` stand in a class only behind `\\`.
+
 Manifests come from tenants, so a pattern must not be able to stall a worker: it is run as an automaton, in time
 proportional to the length of the text times that of the pattern, never by backtracking.
 """
@@ -56,22 +59,28 @@ def _character_class(characters: Iterator[str]) -> Matcher:
     if negated:
         character = _next(characters)
     while character != "]" or not ranges:
-        low = _next(characters) if character == "\\" else character
-        high, character = low, _next(characters)
+        low, high = _class_member(character, characters), ""
+        character = _next(characters)
         if character == "-":
-            high = _next(characters)
+            high = _class_member(_next(characters), characters)
             character = _next(characters)
-        ranges.append((low, high))
+        ranges.append((low, high or low))
     return lambda one: any(low <= one <= high for low, high in ranges) != negated
 
 
+def _class_member(character: str, rest: Iterator[str]) -> str:
+    if character in "-]":
+        raise ValueError("a class holds this character only behind a backslash")
+    return _next(rest) if character == "\\" else character
+
+
 def matching_prefix(elements: list[Matcher | None], text: str, *, longest: bool) -> int | None:
-    """The length of the shortest or longest prefix that the pattern matches whole; None when there is none."""
+    """The length of the shortest or longest prefix, at least 1, that the pattern matches whole; None: there is none."""
     if len(elements) * len(text) > MAX_WORK:
         raise PatternTooCostly
     end = len(elements)
     states = _skip_stars({0}, elements)
-    found = 0 if end in states else None
+    found: int | None = None
     for position, character in enumerate(text, start=1):
         if not states or (found is not None and not longest):
             break
@@ -119,7 +128,7 @@ def strip_prefix(text: str, pattern: str, *, longest: bool) -> str:
 def strip_suffix(text: str, pattern: str, *, longest: bool) -> str:
     """`text` without the suffix that matches; a malformed pattern matches nothing."""
     try:
-        length = matching_prefix(parse(pattern)[::-1], text[::-1], longest=longest)
+        length = matching_prefix(parse(pattern[::-1]), text[::-1], longest=longest)
     except PatternTooCostly:
         raise
     except ValueError:

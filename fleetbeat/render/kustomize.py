@@ -16,11 +16,10 @@ from typing import Any
 import msgspec
 import orjson
 
-from fleetbeat.errors import BuildFailed
 from fleetbeat.render import objects as checks
 from fleetbeat.render.cache import RenderCache, question
-from fleetbeat.render.engine import Engine, UnparsableText
-from fleetbeat.render.substitute import substitute
+from fleetbeat.render.engine import Engine
+from fleetbeat.render.postbuild import Scope, substitute_all
 
 PARTS = (
     "targetNamespace",
@@ -71,21 +70,28 @@ def render(
     *,
     cache: RenderCache | None = None,
     strict: bool = True,
+    sealed: bool = False,
     timeout: float = 60.0,
 ) -> Rendered:
     """The objects of a Kustomization `spec` (JSON form, camelCase) from the artifact with this digest.
 
     `variables` are those of postBuild, merged (see `substitute.merge`); with none, nothing is substituted unless
-    `spec.postBuild.substituteStrategy` is Always. `strict` makes an undefined variable an error. `timeout` is in
-    seconds. Raises ArtifactFailed, ArchiveInvalid and BuildFailed.
+    `spec.postBuild.substituteStrategy` is Always. `strict` makes an undefined variable an error, `sealed` lets
+    encrypted objects pass, for whoever only shows them. `timeout` is in seconds. Raises ArtifactFailed, ArchiveInvalid
+    and BuildFailed.
     """
+
+    def files() -> list[str]:
+        return engine.files(artifact_file, digest, _path(spec), _parts(spec), timeout=timeout)
+
     body, cached, key = _build(engine, artifact_file, digest, spec, cache, timeout)
     build = _build_decoder.decode(body)
     objects = build.objects
     if variables or (spec.get("postBuild") or {}).get("substituteStrategy") == "Always":
-        objects = _substitute_all(engine, build, variables or {}, strict, timeout)
+        scope = Scope(variables or {}, strict, lambda texts: engine.parse(texts, timeout=timeout), files)
+        objects = substitute_all(objects, build.texts, scope)
     for obj in objects:
-        checks.check(obj)
+        checks.check(obj, sealed=sealed)
     _add_common_metadata(objects, spec.get("commonMetadata") or {})
     content = orjson.dumps(objects, option=orjson.OPT_SORT_KEYS)
     return Rendered(objects, "sha256:" + hashlib.sha256(content).hexdigest(), cached, key)
@@ -124,33 +130,6 @@ def _build(
         hit = entries[built.known]
     cache.touch(hit, digest)
     return hit.body, True, hit.key
-
-
-def _substitute_all(
-    engine: Engine, build: _Build, variables: Mapping[str, str], strict: bool, timeout: float
-) -> list[dict[str, Any]]:
-    """Substitute in the text of each object that has an expression, and read the texts again."""
-    positions = [at for at in sorted(build.texts) if checks.wants_substitution(build.objects[at])]
-    texts = [_substitute_one(build.objects[at], build.texts[at], variables, strict) for at in positions]
-    if not texts:
-        return build.objects
-    try:
-        parsed = engine.parse(texts, timeout=timeout)
-    except UnparsableText as broken:
-        name = checks.describe(build.objects[positions[broken.index]])
-        raise BuildFailed(
-            f"{name}: after substitution it is no valid YAML ({checks.without_values(broken.message)}); "
-            "quote the expression, or the values it stands for"
-        ) from None
-    replaced = dict(zip(positions, parsed, strict=True))
-    return [one for at, obj in enumerate(build.objects) for one in replaced.get(at, [obj])]
-
-
-def _substitute_one(obj: dict[str, Any], text: str, variables: Mapping[str, str], strict: bool) -> str:
-    try:
-        return substitute(text, variables, strict)
-    except BuildFailed as failure:
-        raise BuildFailed(f"{checks.describe(obj)}: {failure.message}") from None
 
 
 def _add_common_metadata(objects: list[dict[str, Any]], common: Mapping[str, Any]) -> None:

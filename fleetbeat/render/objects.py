@@ -29,14 +29,11 @@ def describe(obj: Mapping[str, Any]) -> str:
 def wants_substitution(obj: Mapping[str, Any]) -> bool:
     """False for an object with the label or annotation `…/substitute: disabled`."""
     metadata = obj.get("metadata") or {}
-    return not any(
-        str((metadata.get(field) or {}).get(SUBSTITUTE, "")).lower() == "disabled"
-        for field in ("labels", "annotations")
-    )
+    return not any((metadata.get(field) or {}).get(SUBSTITUTE) == "disabled" for field in ("labels", "annotations"))
 
 
-def check(obj: Mapping[str, Any]) -> None:
-    """Raises BuildFailed on an object that no API server could take, or that is still encrypted."""
+def check(obj: Mapping[str, Any], *, sealed: bool = False) -> None:
+    """Raises BuildFailed on an object that no API server could take, or, unless `sealed`, that is still encrypted."""
     metadata = obj.get("metadata")
     if not isinstance(metadata, dict):
         raise BuildFailed(f"{describe(obj)}: metadata is missing")
@@ -45,7 +42,9 @@ def check(obj: Mapping[str, Any]) -> None:
     _check_text(obj, "metadata.name", metadata.get("name"))
     if metadata.get("namespace") is not None:
         _check_text(obj, "metadata.namespace", metadata["namespace"], required=False)
-    if _is_sealed(obj):
+    for field in ("labels", "annotations"):
+        _check_marks(obj, field, metadata.get(field))
+    if not sealed and _is_sealed(obj):
         raise BuildFailed(f"{describe(obj)} is encrypted with SOPS, and decryption is not supported yet")
 
 
@@ -55,6 +54,16 @@ def _check_text(obj: Mapping[str, Any], field: str, value: object, *, required: 
             raise BuildFailed(f"{describe(obj)}: {field} is missing")
     elif not isinstance(value, str):
         raise BuildFailed(f"{describe(obj)}: {field} is not a string; put quotes around it")
+
+
+def _check_marks(obj: Mapping[str, Any], field: str, marks: object) -> None:
+    if marks is None:
+        return
+    if not isinstance(marks, dict):
+        raise BuildFailed(f"{describe(obj)}: metadata.{field} is not a mapping")
+    for key, value in marks.items():
+        if value is not None:
+            _check_text(obj, f"metadata.{field}[{key}]", value, required=False)
 
 
 def _is_sealed(obj: Mapping[str, Any]) -> bool:

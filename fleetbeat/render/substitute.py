@@ -5,7 +5,8 @@
 
 `$$` stands for `$`, so that `$${v}` stays as `${v}`; `$v` is left alone; expressions nest wherever a value is given.
 The odd corners are those of Flux, because manifests rely on them: lengths and offsets count bytes, an offset that is
-no number changes nothing, `${v:?d}` and `${v:+d}` are defaults.
+no number changes nothing, `${v=d}`, `${v:?d}` and `${v:+d}` are `${v:-d}`, a default that is not used must be defined
+all the same, an operand other than a default is one text or one expression.
 
 Owns the grammar and its limits. Knows nothing of objects; messages name variables and expressions, never values.
 """
@@ -27,12 +28,21 @@ MAX_DEPTH = 32
 _NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*\Z")
 _WORD = re.compile(r"\w+")
 _NEXT = re.compile(r"\$\$|\$\{")
-_NUMBER = re.compile(r"[+-]?[0-9]+\Z")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}\Z")
+
+
+class Undefined(BuildFailed):
+    """Variables that have neither a value nor a default."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        super().__init__(f"undefined in postBuild: {', '.join(f'${{{name}}}' for name in self.names)}")
 
 
 def merge(sources: Iterable[Mapping[str, str]], inline: Mapping[str, str]) -> dict[str, str]:
     """Variables of `substituteFrom` in order (later wins), then of `substitute` (wins); newlines leave the values.
 
+    A value that is no UTF-8 text may come with surrogate escapes; it fails the build only where it is used.
     Raises BuildFailed naming a variable that is no shell name.
     """
     variables: dict[str, str] = {}
@@ -49,17 +59,13 @@ def merge(sources: Iterable[Mapping[str, str]], inline: Mapping[str, str]) -> di
 def substitute(text: str, variables: Mapping[str, str], strict: bool = True) -> str:
     """`text` with every expression replaced by its value.
 
-    Raises BuildFailed naming the expression that cannot be parsed or, when strict, all variables that are undefined and
-    have no default.
+    Raises BuildFailed naming the expression that cannot be parsed and, when strict, Undefined with all variables that
+    are undefined and have no default.
     """
     parser = _Parser(text, variables)
     result = parser.run()
     if strict and parser.undefined:
-        names = ", ".join(f"${{{name}}}" for name in parser.undefined)
-        raise BuildFailed(
-            f"undefined in postBuild: {names}; define it, give a default as in ${{name:-value}}, "
-            "or write $${name} where the text itself is meant"
-        )
+        raise Undefined(parser.undefined)
     return result
 
 
@@ -72,7 +78,6 @@ class _Parser:
         self.position = 0
         self.undefined: dict[str, None] = {}
         self._starts: list[int] = []
-        self._unused = 0
 
     def run(self) -> str:
         """The whole text."""
@@ -113,32 +118,33 @@ class _Parser:
                 return self._strip(name, operator)
         if self._take("/"):
             return self._replace(name)
-        if self._take("="):
-            return self._default(name, name in self.variables)
+        if any(self._take(operator) for operator in ("=", ":-", ":=", ":?", ":+")):
+            return self._default(name)
         if self._take(":"):
-            if self._peek() in ("-", "=", "?", "+"):
-                self.position += 1
-                return self._default(name, bool(self.variables.get(name)))
             return self._slice(name)
         return self._fail("uses an operator that substitution does not have")
 
-    def _default(self, name: str, known: bool) -> str:
-        self._unused += known
-        default = self._argument("}")
-        self._unused -= known
-        return self.variables[name] if known else default
+    def _default(self, name: str) -> str:
+        parts: list[str] = []
+        while self._peek() != "}":
+            parts.append(self._operand("}"))
+        return self._known(name) or "".join(parts)
 
     def _slice(self, name: str) -> str:
         value = self._value(name)
         offset = self._required("offset", ":}")
-        size = self._argument("}") if self._take(":") else None
+        size = None
+        if self._takes(":"):
+            size = self._required("length", "}")
         if not _NUMBER.match(offset) or not (size is None or _NUMBER.match(size)):
             return value
-        if int(offset) < 0 or (size is not None and int(size) < 0):
-            self._fail("has a negative offset or length")
-        raw = value.encode()[int(offset) :]
+        if size is not None and int(size) < 0:
+            self._fail("has a negative length")
+        raw = value.encode()
+        start = int(offset) if int(offset) >= 0 else max(0, len(raw) + int(offset))
+        raw = raw[start:] if size is None else raw[start : start + int(size)]
         try:
-            return (raw if size is None else raw[: int(size)]).decode()
+            return raw.decode()
         except UnicodeDecodeError:
             self._fail("cuts a character in two; offsets count bytes")
 
@@ -154,9 +160,9 @@ class _Parser:
         value = self._value(name)
         where = next((one for one in "/#%" if self._take(one)), "")
         wanted = self._required("pattern", "/", escapes=True)
-        if not self._take("/"):
+        if not self._takes("/"):
             self._fail("has no replacement; write ${name/pattern/replacement}")
-        replacement = self._argument("}", escapes=True)
+        replacement = "" if self._peek() == "}" else self._operand("}", escapes=True)
         if where in ("#", "%"):
             return _replace_end(value, wanted, replacement, where)
         times = value.count(wanted) if where == "/" else 1
@@ -164,13 +170,13 @@ class _Parser:
             self._fail(f"makes more than {MAX_CHARACTERS} characters")
         return value.replace(wanted, replacement, times)
 
-    def _argument(self, stops: str, *, escapes: bool = False) -> str:
-        """Text and nested expressions up to one of the stops, which is left."""
+    def _operand(self, stops: str, *, escapes: bool = False) -> str:
+        """One nested expression, or the text up to the next one or to one of the stops, which is left."""
+        if self._take("${"):
+            return self._expression()
         parts: list[str] = []
-        while (character := self._peek()) not in stops:
-            if self._take("${"):
-                parts.append(self._expression())
-            elif escapes and any(self._take(escaped) for escaped in ("$$", "\\/", "\\\\")):
+        while (character := self._peek()) not in stops and not self.text.startswith("${", self.position):
+            if escapes and any(self._take(escaped) for escaped in ("$$", "\\/", "\\\\")):
                 parts.append(self.text[self.position - 1])
             else:
                 parts.append(character)
@@ -179,10 +185,10 @@ class _Parser:
 
     def _required(self, what: str, stops: str, *, escapes: bool = False) -> str:
         start = self.position
-        argument = self._argument(stops, escapes=escapes)
+        operand = self._operand(stops, escapes=escapes)
         if self.position == start:
             self._fail(f"has an empty {what}")
-        return argument
+        return operand
 
     def _name(self) -> str:
         match = _WORD.match(self.text, self.position)
@@ -192,9 +198,17 @@ class _Parser:
         return match.group()
 
     def _value(self, name: str) -> str:
-        if name not in self.variables and not self._unused:
+        if name not in self.variables:
             self.undefined[name] = None
-        return self.variables.get(name, "")
+        return self._known(name)
+
+    def _known(self, name: str) -> str:
+        value = self.variables.get(name, "")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self._fail(f"uses {name}, whose value is not UTF-8 text")
+        return value
 
     def _peek(self) -> str:
         if self.position >= len(self.text):
@@ -206,6 +220,13 @@ class _Parser:
             self.position += len(expected)
             return True
         return False
+
+    def _takes(self, separator: str) -> bool:
+        """Whether one or more separators come next; several count as one."""
+        start = self.position
+        while self._take(separator):
+            pass
+        return self.position > start
 
     def _fail(self, problem: str) -> NoReturn:
         """Name the outermost expression: that is what the user finds in the file."""

@@ -101,6 +101,7 @@ MISTAKES = {
     "reads-through-a-link": kustomize(
         "resources: [map.yaml, link.yaml]",
         "link.yaml",
+        "app/link.yaml is a symbolic link, which artifacts do not carry",
         BUILD,
         "accumulating resources",
         **{"app/link.yaml": "../../../../etc/passwd"},

@@ -20,17 +20,20 @@ Creds = Annotated[str, typer.Option("--creds", help="USER:PASSWORD, or a token."
 Insecure = Annotated[bool, typer.Option("--insecure-registry", help="The registry speaks plain HTTP.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verbs, each as a group with the one member `artifact`."""
+def register(app: typer.Typer) -> dict[str, typer.Typer]:
+    """Add the verbs, each as a group with the member `artifact`; returns the groups, for other members."""
+    groups = {}
     for verb, command, help_text in (
-        ("build", build, "Archive a directory."),
+        ("build", build, "Archive a directory, or show what a Kustomization builds."),
         ("push", push, "Upload a directory to a registry."),
         ("pull", pull, "Unpack an artifact of a registry."),
         ("tag", tag, "Give an artifact further tags."),
-        ("diff", diff, "Compare a directory with an artifact."),
+        ("diff", diff, "Compare a directory with an artifact or a cluster."),
         ("list", listing, "List the artifacts of a repository."),
     ):
-        app.add_typer(_group(help_text, command), name=verb)
+        groups[verb] = _group(help_text, command)
+        app.add_typer(groups[verb], name=verb)
+    return groups
 
 
 def _group(help_text: str, command: Callable[..., Any]) -> typer.Typer:

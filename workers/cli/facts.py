@@ -32,6 +32,8 @@ class Queue:
     """It was asked again while running and runs again at once."""
     held: bool = False
     """Its lane or cluster has as many runs as it may have."""
+    awaits: tuple[str, ...] = ()
+    """Objects whose health is waited for."""
 
 
 @dataclass(frozen=True)

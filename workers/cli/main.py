@@ -1,7 +1,8 @@
 """The words of the command line. Each command imports what it needs when it is called, so that help is instant.
 
 Owns names, options and help of the commands and the one place where errors become a line and an exit code: 0 done,
-1 it could not be done, 2 the words make no sense, 130 interrupted. What commands do is in the modules beside this one.
+1 it could not be done, 2 the words make no sense, 130 interrupted; of `diff`, 1 says that something differs, and what
+could not be done is 2. What commands do is in the modules beside this one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetbeat.errors import CommandFailed, FleetbeatError
-from workers.cli import artifactwords, createwords, kustomizationwords
+from workers.cli import artifactwords, buildwords, createwords, kustomizationwords
 from workers.cli.formats import asked
 from workers.cli.options import (
     DEFAULT_NAMESPACE,
@@ -49,7 +50,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(createwords.app, name="create")
-artifactwords.register(app)
+buildwords.register(artifactwords.register(app))
 kustomizationwords.register(app)
 
 
@@ -69,7 +70,7 @@ def main() -> None:
 
 def _fail(message: str) -> None:
     Terminal(sys.stderr).state(Tone.BAD, message)
-    raise SystemExit(1)
+    raise SystemExit(2 if sys.argv[1:2] == ["diff"] else 1)
 
 
 def _access(kubeconfig: Path | None, context: str | None, namespace: str) -> Access:

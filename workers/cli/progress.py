@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TextIO
 
 from workers.cli.terminal import Terminal, Tone
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 class Progress:
     """A subject and how it stands. Only its last state stays on the screen."""
 
-    def __init__(self, subject: str) -> None:
+    def __init__(self, subject: str, stream: TextIO | None = None) -> None:
+        """`stream` is where it is shown, standard output by default."""
         self._subject = subject
-        self._out = Terminal()
+        self._out = Terminal(stream)
         self._status: Status | None = None
 
     def __enter__(self) -> Self:

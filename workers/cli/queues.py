@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleetbeat.api.refs import Ref
+from fleetbeat.api.refs import ObjectId, Ref
 from fleetbeat.errors import Rebuilding, StateUnavailable
 from workers.cli.facts import Queue, Trouble
 
@@ -43,9 +43,19 @@ class Queues:
         if seen is None:
             return None
         due = None if seen.due is None else (seen.due - seen.now) / 1000
-        return Queue(seen.phase, seen.why, due, dirty=seen.dirty, held=seen.held)
+        awaits = _awaits(self._state.memos(seen.shard, [str(ref)])[str(ref)])
+        return Queue(seen.phase, seen.why, due, dirty=seen.dirty, held=seen.held, awaits=awaits)
 
     def close(self) -> None:
         """Close the connection, if there is one."""
         if self._state is not None:
             self._state.close()
+
+
+def _awaits(raw: bytes | None) -> tuple[str, ...]:
+    """The objects that the last run was waiting for, as its memo names them."""
+    from fleetbeat.hub.memo import read
+
+    memo = read(raw)
+    ids = memo.health.waiting if memo is not None and memo.health is not None else {}
+    return tuple(str(ObjectId.from_inventory_id(one)) for one in ids)

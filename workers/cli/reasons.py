@@ -169,7 +169,10 @@ def _healing(facts: Facts) -> Reason | None:
     if ready.get("status") != "Unknown":
         return None
     if rows.condition(facts.obj, "Healthy").get("status") == "Unknown":
+        awaits = facts.queue.awaits if facts.queue is not None else ()
         told = _clean(rows.condition(facts.obj, "Healthy").get("message") or ready.get("message", ""))
+        if awaits:
+            told = ", ".join(awaits[:3]) + (f" and {len(awaits) - 3} more" if len(awaits) > 3 else "")
         return facts.answer("Health", f"is applied and waits for health: {told}", "it is ready when that is")
     return facts.answer(
         "Progressing", f"is in progress: {_clean(ready.get('message', ''))}", _next(facts, "it goes on")

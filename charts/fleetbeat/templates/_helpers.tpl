@@ -19,8 +19,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   value: http://{{ .Release.Name }}-web.{{ .Release.Namespace }}.svc.cluster.local
 - name: FLEETBEAT_NO_CROSS_NAMESPACE_REFS
   value: {{ .Values.noCrossNamespaceRefs | quote }}
+- name: FLEETBEAT_STRICT_SUBSTITUTION
+  value: {{ .Values.strictSubstitution | quote }}
 - name: FLEETBEAT_DEFAULT_SERVICE_ACCOUNT
   value: {{ .Values.defaultServiceAccount | quote }}
+- name: FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT
+  value: {{ .Values.defaultKubeconfigServiceAccount | quote }}
+- name: FLEETBEAT_PRUNE_BRAKE
+  value: {{ .Values.pruneBrake | quote }}
 - name: FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS
   value: {{ join "," .Values.customApplyStageKinds | quote }}
 - name: FLEETBEAT_OVERRIDE_MANAGERS

@@ -95,7 +95,10 @@ class Job:
         kept = self.mirror.shelf.find(self._name(chosen))
         if kept is None:
             return None
-        archive, label = kept
+        return self._labelled(chosen, *kept)
+
+    @staticmethod
+    def _labelled(chosen: Candidate, archive: Archive, label: Label) -> GitResult:
         return GitResult(
             chosen.revision,
             chosen.commit,
@@ -103,6 +106,7 @@ class Job:
             archive,
             warnings=label.warnings,
             left_out=label.left_out,
+            links=label.links,
         )
 
     def _made(self, chosen: Candidate) -> GitResult:
@@ -116,11 +120,10 @@ class Job:
             notes.warnings(),
             notes.left_out(),
             archive.chunks,
+            tuple(notes.links.first),
         )
         self.mirror.shelf.keep(self._name(chosen), archive, label)
-        return GitResult(
-            chosen.revision, chosen.commit, label.subject, archive, warnings=label.warnings, left_out=label.left_out
-        )
+        return self._labelled(chosen, archive, label)
 
     def _archived(self, commit: Commit) -> tuple[Archive, Notes]:
         plan = self.plan

@@ -8,6 +8,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\n"
 LFS_BYTES = 1024
 """No pointer is larger."""
 _NAMED = 3
+_LISTED = 50
 
 
 @dataclass
@@ -19,12 +20,13 @@ class Names:
 
     def add(self, path: str) -> None:
         self.count += 1
-        if len(self.first) < _NAMED:
+        if len(self.first) < _LISTED:
             self.first.append("".join(character if character.isprintable() else "?" for character in path[:200]))
 
     def __str__(self) -> str:
-        more = self.count - len(self.first)
-        return ", ".join(self.first) + (f" and {more} more" if more else "")
+        named = self.first[:_NAMED]
+        more = self.count - len(named)
+        return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 @dataclass

@@ -27,6 +27,8 @@ class GitResult:
     """What consumers of a new archive will stumble over."""
     left_out: tuple[str, ...] = ()
     """What of the commit is not in a new archive."""
+    links: tuple[str, ...] = ()
+    """Paths of symbolic links that are not in a new archive; the first few."""
 
     @property
     def unchanged(self) -> bool:

@@ -32,6 +32,7 @@ class Label(msgspec.Struct, frozen=True):
     left_out: tuple[str, ...] = ()
     chunks: tuple[Chunk, ...] = ()
     """What a later archive may copy from it."""
+    links: tuple[str, ...] = ()
 
 
 _decoder = msgspec.json.Decoder(Label)

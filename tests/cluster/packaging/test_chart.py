@@ -30,6 +30,7 @@ EVERYTHING = (
     'ownedKinds=["GitRepository"]',
     'defaultServiceAccount="tenant"',
     "noCrossNamespaceRefs=true",
+    "strictSubstitution=false",
     'customApplyStageKinds=["apps/Deployment", "Secret"]',
     'overrideManagers=["dashboard", "Lens"]',
     'logLevel="DEBUG"',
@@ -114,6 +115,7 @@ def test_values_reach_their_places() -> None:
     assert env["FLEETBEAT_SOURCE_CONCURRENCY"] == "9"
     assert env["FLEETBEAT_OWNED_KINDS"] == "GitRepository"
     assert env["FLEETBEAT_NO_CROSS_NAMESPACE_REFS"] == "true"
+    assert env["FLEETBEAT_STRICT_SUBSTITUTION"] == "false"
     assert env["FLEETBEAT_DEFAULT_SERVICE_ACCOUNT"] == "tenant"
     assert env["HTTPS_PROXY"] == "http://proxy:3128"
     assert release.of("Deployment")["fleetbeat-source"]["spec"]["replicas"] == 0

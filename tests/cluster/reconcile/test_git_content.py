@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fleetbeat.api.meta import LINKS_KEY
 from fleetbeat.artifacts.store import Source
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.reconcile.context import Context
@@ -314,6 +315,14 @@ def test_submodules_are_told_in_the_status(sources: Sources, repo: GitRepo, othe
     assert "observedRecurseSubmodules" not in sources.status("a")
     assert files(sources) == {}
     assert "EntriesLeftOut" in reasons(sources)
+
+
+def test_links_are_told_to_whoever_builds(sources: Sources, repo: GitRepo) -> None:
+    """In the artifact's metadata, so that a build that misses one can say why."""
+    repo.commit({"a.yaml": "a: 1\n", "b.yaml": "a.yaml"}, modes={"b.yaml": 0o120000})
+    sources.put("a", repo.url)
+    sources.run()
+    assert sources.status("a")["artifact"]["metadata"][LINKS_KEY] == "b.yaml"
 
 
 def test_lfs_pointers_are_an_event(sources: Sources, repo: GitRepo) -> None:

@@ -120,12 +120,19 @@ def test_a_change_of_the_spec_ends_the_wait_too(waiting: Deployed) -> None:
 
 
 def test_a_request_begins_the_wait_anew(waiting: Deployed) -> None:
-    """Somebody asked for a whole run."""
+    """Somebody asked for a whole run; looks after that go on with its wait, and its end answers the request."""
     before = wait_of(waiting)["since"]
-    waiting.request("a")
+    token = waiting.request("a")
     waiting.run_due()
-    assert wait_of(waiting)["since"] > before
-    assert told(waiting, "HealthCheckCanceled")
+    begun = wait_of(waiting)["since"]
+    assert begun > before
+    poke(waiting, "health: looked at again")
+    poke(waiting, "drift: something")
+    assert wait_of(waiting)["since"] == begun
+    assert len(told(waiting, "HealthCheckCanceled")) == 1
+    bind(waiting)
+    poke(waiting, "health: changed")
+    assert waiting.status("a")["lastHandledReconcileAt"] == token
 
 
 def test_drift_corrected_during_a_wait_does_not_prolong_it(waiting: Deployed) -> None:

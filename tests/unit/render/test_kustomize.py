@@ -10,30 +10,11 @@ import pytest
 from fleetbeat.errors import ArtifactFailed, BuildFailed
 from fleetbeat.render.engine import Engine
 from fleetbeat.render.kustomize import render
+from tests.support.kustomizations import DEPLOYMENT, SERVICE
 from tests.unit.render.conftest import Oracle, Pack
 
 pytestmark = pytest.mark.unit
 
-DEPLOYMENT = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, labels: {app: web}}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-        - {name: web, image: "nginx:1.25", envFrom: [{configMapRef: {name: settings}}]}
-        - {name: side, image: busybox}
-"""
-SERVICE = """\
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {selector: {app: web}, ports: [{port: 80}]}
-"""
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata: {a: b}\n"
 BASE = {
     "apps/base/deployment.yaml": DEPLOYMENT,
@@ -75,24 +56,6 @@ CUSTOM = {
     "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: ConfigMap, metadata: {name: in-list}}]\n",
 }
 
-MERGE = "patches: [{patch: '{apiVersion: %s, kind: %s, metadata: {name: web}, spec: {%s: [{name: a, image: new}]}}'}]\n"
-OWN_SCHEMA = {
-    "kustomization.yaml": "resources: [thing.yaml, pod.yaml]\nopenapi: {path: schema.json}\n"
-    + (MERGE % ("example.com/v1", "Thing", "parts") + MERGE % ("v1", "Pod", "containers")).replace(
-        "]\npatches: [", ", "
-    ),
-    "thing.yaml": "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: web}\n"
-    "spec: {parts: [{name: a, image: x}, {name: b, image: y}]}\n",
-    "pod.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n"
-    "spec: {containers: [{name: a, image: x}, {name: b, image: y}]}\n",
-    "schema.json": """\
-{"definitions": {"com.example.v1.Thing": {
-  "x-kubernetes-group-version-kind": [{"group": "example.com", "kind": "Thing", "version": "v1"}],
-  "properties": {"spec": {"properties": {"parts": {"type": "array", "x-kubernetes-patch-merge-key": "name",
-    "x-kubernetes-patch-strategy": "merge", "items": {"type": "object"}}}}}}}}
-""",
-}
-
 
 def by_id(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Objects in an order that both sides share."""
@@ -101,8 +64,8 @@ def by_id(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("files", "path"),
-    [(BASE, "apps/base"), (OVERLAY, "apps/production"), (CUSTOM, "."), (OWN_SCHEMA, "."), (BASE, "apps/base")],
-    ids=["base", "overlay", "custom", "own-schema", "base-after-own-schema"],
+    [(BASE, "apps/base"), (OVERLAY, "apps/production"), (CUSTOM, ".")],
+    ids=["base", "overlay", "custom"],
 )
 def test_a_kustomization_is_built_as_kubectl_builds_it(
     engine: Engine, pack: Pack, oracle: Oracle, files: dict[str, str], path: str

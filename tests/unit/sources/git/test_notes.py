@@ -34,3 +34,4 @@ def test_links_are_named(worker: Worker, repo: GitRepo) -> None:
     repo.commit({"a.yaml": "a: 1\n", "b.yaml": "a.yaml"}, modes={"b.yaml": 0o120000})
     found = worker.fetch(repo.url)
     assert found.left_out == ("symbolic links are left out: b.yaml; a build finds no file there",)
+    assert found.links == worker.fetch(repo.url).links == ("b.yaml",), "kept on the shelf too"

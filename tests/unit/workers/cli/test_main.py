@@ -42,7 +42,9 @@ def test_every_command_has_help() -> None:
     assert "..." not in listed
 
 
-@pytest.mark.parametrize("module", ["main", "get", "reconcile", "suspend", "events", "explain", "install"])
+@pytest.mark.parametrize(
+    "module", ["main", "get", "reconcile", "suspend", "events", "explain", "install", "kustomization"]
+)
 def test_commands_start_without_heavy_imports(module: str) -> None:
     """What a command does not need is not loaded: start-up time is import time."""
     ran = run("-c", f"import sys, workers.cli.{module}; print(*sys.modules)")

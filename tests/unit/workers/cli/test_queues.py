@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 
 import pytest
 
 from fleetbeat.api.refs import Ref
 from tests.support.registry import rebuilt, record, ref
+from workers.cli.facts import Queue, Trouble
 from workers.cli.queues import Queues
-from workers.cli.reasons import Queue, Trouble
 
 pytestmark = pytest.mark.unit
 
@@ -36,6 +37,16 @@ def test_a_run_is_followed_from_poke_to_end(redis_url: str) -> None:
         dirty, _ = look(redis_url)
         assert dirty is not None and dirty.dirty
         registry.finish(run)
+
+
+def test_what_a_health_check_waits_for(redis_url: str) -> None:
+    """The objects that its last run left in its memo."""
+    with rebuilt(redis_url) as registry:
+        registry.settled(record("apps"))
+        waiting = {"health": {"waiting": {"shop_api_apps_Deployment": "v1"}}}
+        registry.finish(registry.started("apps"), memo=json.dumps(waiting).encode())
+        seen, _ = look(redis_url)
+        assert seen is not None and seen.awaits == ("Deployment/shop/api",)
 
 
 def test_a_ref_that_is_not_registered(redis_url: str) -> None:

@@ -102,6 +102,15 @@ CASES = [
         "is applied and waits for health: Deployment/a/b: 1/3 ready; it is ready when that is.",
     ),
     (
+        facts(
+            condition("Ready", "Unknown"),
+            condition("Healthy", "Unknown", "Progressing", "Running health checks"),
+            queue=Queue(awaits=("Deployment/a/b", "Job/a/c", "Job/a/d", "Job/a/e")),
+        ),
+        "Health",
+        "is applied and waits for health: Deployment/a/b, Job/a/c, Job/a/d and 1 more; it is ready when that is.",
+    ),
+    (
         facts(condition("Ready", "Unknown", "Progressing", "building")),
         "Progressing",
         "is in progress: building; it goes on.",

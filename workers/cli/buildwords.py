@@ -1,0 +1,98 @@
+"""The words of `fleetbeat build|diff kustomization`. Options have the names that flux gives them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workers.cli.options import DEFAULT_NAMESPACE, Context, Kubeconfig, Namespace, Timeout, listed, seconds
+
+if TYPE_CHECKING:
+    from workers.cli.connect import Access
+    from workers.cli.localbuild import Options
+
+Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
+FromPath = Annotated[Path, typer.Option("--path", help="Local directory that stands for spec.path.")]
+File = Annotated[
+    Path | None,
+    typer.Option("--kustomization-file", help="File with the Kustomization.", show_default="the cluster's"),
+]
+Ignore = Annotated[list[str], typer.Option("--ignore-paths", help="Patterns of files to leave out; may be repeated.")]
+Strict = Annotated[
+    bool | None,
+    typer.Option("--strict-substitute/--no-strict-substitute", help="Undefined variables fail.", show_default=False),
+]
+
+
+def register(groups: dict[str, typer.Typer]) -> None:
+    """Add the member `kustomization`, also called `ks`, to the groups of the verbs `build` and `diff`."""
+    for verb, command in (("build", build), ("diff", diff)):
+        groups[verb].command("kustomization")(command)
+        groups[verb].command("ks", hidden=True)(command)
+
+
+def build(
+    name: Name,
+    path: FromPath,
+    file: File = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask no cluster; needs --kustomization-file.")] = False,
+    strict: Strict = None,
+    ignore: Ignore = [],  # noqa: B006
+    timeout: Timeout = "5m",
+) -> None:
+    """Print what a Kustomization would apply from a local directory; Secrets are masked.
+
+    For example `build kustomization apps --path ./clusters/production`.
+    """
+    from workers.cli import kustomization
+
+    options = _options(name, path, file, strict, ignore, timeout, offline=dry_run)
+    kustomization.build(options, _access(kubeconfig, context, namespace))
+
+
+def diff(
+    name: Name,
+    path: FromPath,
+    file: File = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    strict: Strict = None,
+    ignore: Ignore = [],  # noqa: B006
+    timeout: Timeout = "5m",
+) -> None:
+    """Print what pushing a local directory would change on the cluster.
+
+    Exit code 0: nothing; 1: something; 2: it cannot be told. For example `diff kustomization apps --path ./apps`.
+    """
+    from workers.cli import kustomization
+
+    options = _options(name, path, file, strict, ignore, timeout)
+    if kustomization.diff(options, _access(kubeconfig, context, namespace)):
+        raise SystemExit(1)
+
+
+def _options(
+    name: str,
+    path: Path,
+    file: Path | None,
+    strict: bool | None,
+    ignore: list[str],
+    timeout: str,
+    *,
+    offline: bool = False,
+) -> Options:
+    from workers.cli.localbuild import Options
+
+    return Options(name, path, file, offline, strict, "\n".join(listed(ignore)), seconds(timeout))
+
+
+def _access(kubeconfig: Path | None, context: str | None, namespace: str) -> Access:
+    from workers.cli.connect import Access
+
+    return Access(kubeconfig, context, namespace)
