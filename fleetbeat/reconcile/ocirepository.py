@@ -95,9 +95,12 @@ def look(work: OciWork) -> Outcome | None:
 
 
 def _last_look(work: OciWork) -> AbstractContextManager[Look]:
-    """Of whoever follows the same reference of the same repository with an equal account and equal trust."""
+    """Of whoever follows the same reference of the same repository with an equal account and equal trust.
+
+    Times of another Redis server cannot be compared, so another epoch begins with looks of its own.
+    """
     registry = _registry(work)
-    name = LayerShelf.name("look", registry.repository, registry.access.fingerprint, work.spec.ref)
+    name = LayerShelf.name(work.epoch, registry.repository, registry.access.fingerprint, work.spec.ref)
     return opened(work.ctx.directory("oci") / "looks", name, work.asked, work.handed, registry.deadline)
 
 

@@ -46,6 +46,8 @@ class Work(Generic[SpecT]):
     """When it was poked last, ms of Redis' clock."""
     handed: int = 0
     """When it was handed out, ms of Redis' clock."""
+    epoch: str = ""
+    """Names the Redis server whose clock that is."""
     started: float = field(default_factory=monotonic)
     events: list[Event] = field(default_factory=list)
     decoded: SpecT | None = None
@@ -146,6 +148,7 @@ def execute(ctx: Context, pipeline: Pipeline, shard: str, ref: str, fence: int) 
         lease=lease,
         asked=given.asked,
         handed=given.now,
+        epoch=given.epoch,
     )
     with ctx.heartbeat.keep(lease):
         outcome = _walk(pipeline, work)

@@ -136,7 +136,7 @@ def test_only_directories_that_changed_get_a_new_revision(generators: Generators
     shop, api = generators.output("shop"), generators.output("api")
     assert shop["metadata"]["labels"]["app"] == "shop"
     runs.publish("GitRepository", "mono", "main@sha1:22", MONO | {"apps/api/a.yaml": "changed"})
-    assert runs.run() == {"gen": f"GitRepository/{runs.namespace}/mono main@sha1:22"}
+    assert runs.run() == {"gen": f"artifact GitRepository/{runs.namespace}/mono"}
     now = generators.output("shop")["status"]["artifact"]
     same = ("revision", "digest", "lastUpdateTime")
     assert [now[field] for field in same] == [shop["status"]["artifact"][field] for field in same]
