@@ -80,7 +80,7 @@ func TestClosureHolds(t *testing.T) {
 		}
 		return tree
 	}
-	built, err := Build(context.Background(), load(manifest, file("b/other", "1")), "a", &Parts{})
+	built, err := Build(context.Background(), load(manifest, file("b/other", "1")), "a", &Parts{}, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,10 +119,10 @@ func TestOwnSchemaStaysItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if _, err := Build(context.Background(), own, ".", &Parts{}); err != nil {
+		if _, err := Build(context.Background(), own, ".", &Parts{}, false, nil); err != nil {
 			t.Fatal(err)
 		}
-		result, err := Build(context.Background(), builtin, ".", &Parts{})
+		result, err := Build(context.Background(), builtin, ".", &Parts{}, false, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +146,7 @@ func TestConcurrentBuilds(t *testing.T) {
 	var builds sync.WaitGroup
 	for i := range 40 {
 		builds.Go(func() {
-			result, err := Build(context.Background(), trees[i%2], ".", &Parts{NamePrefix: "p-"})
+			result, err := Build(context.Background(), trees[i%2], ".", &Parts{NamePrefix: "p-"}, false, nil)
 			if err != nil || len(result.Objects) != 1 {
 				t.Errorf("build %d: %v", i, err)
 			}

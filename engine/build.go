@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -13,10 +14,13 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/yaml"
 )
 
-// Build renders a directory of an artifact with the parts of a spec.
-func Build(ctx context.Context, tree *Tree, dir string, parts *Parts) (*BuildResult, error) {
+// Build renders a directory of an artifact with the parts of a spec. What decrypt and plain are is told at Request.
+func Build(
+	ctx context.Context, tree *Tree, dir string, parts *Parts, decrypt bool, plain map[string][]byte,
+) (*BuildResult, error) {
 	dir, err := resolve(tree, dir)
 	if err != nil {
 		return nil, err
@@ -26,6 +30,8 @@ func Build(ctx context.Context, tree *Tree, dir string, parts *Parts) (*BuildRes
 		return func() (err error) {
 			view := NewView(ctx, tree)
 			view.mayChangeSchema = ownSchema
+			view.decrypting = decrypt
+			maps.Copy(view.overlay, plain)
 			result, err = buildView(view, dir, parts)
 			return err
 		}
@@ -87,6 +93,12 @@ func buildView(view *View, dir string, parts *Parts) (result *BuildResult, err e
 	if err := view.Prepare(dir, parts); err != nil {
 		return nil, err
 	}
+	result = &BuildResult{Objects: []json.RawMessage{}, Texts: map[int]string{}, Closure: view.closure}
+	if view.decrypting {
+		if result.Sealed, err = view.sealedFiles(dir); err != nil || len(result.Sealed) > 0 {
+			return result, err
+		}
+	}
 	options := &krusty.Options{
 		LoadRestrictions: types.LoadRestrictionsNone, // the view is the restriction
 		PluginConfig:     types.DisabledPluginConfig(),
@@ -95,10 +107,12 @@ func buildView(view *View, dir string, parts *Parts) (result *BuildResult, err e
 	if err != nil {
 		return nil, err
 	}
-	result = &BuildResult{Objects: []json.RawMessage{}, Texts: map[int]string{}, Closure: view.closure}
 	if parts.Where {
 		result.Where = where(resources, dir)
 		return result, nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(view.origins)) {
+		result.Origins = append(result.Origins, view.origins[name])
 	}
 	return result, result.add(resources)
 }
@@ -139,6 +153,22 @@ func (r *BuildResult) add(resources resmap.ResMap) error {
 		r.Texts[i] = string(text)
 	}
 	return nil
+}
+
+// textsOf gives the YAML of objects as a build does.
+func textsOf(objects []json.RawMessage) (*TextsResult, error) {
+	result := &TextsResult{Texts: make([]string, len(objects))}
+	for i, object := range objects {
+		if !substitutable(object) {
+			continue
+		}
+		text, err := yaml.JSONToYAML(object)
+		if err != nil {
+			return nil, &Fault{Code: CodeBuild, Message: "the object cannot be written as YAML", Index: &i}
+		}
+		result.Texts[i] = string(text)
+	}
+	return result, nil
 }
 
 // substitutable reports whether postBuild substitution could change an object.

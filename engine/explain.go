@@ -19,6 +19,9 @@ var asDirectory = regexp.MustCompile(`accumulation err='(.*)': must build at dir
 // viaDirectory matches its habit of trying a directory as a file first.
 var viaDirectory = regexp.MustCompile(`accumulation err='accumulating resources from '[^']*': '[^']*' is a directory': `)
 
+// nested matches the way through bases, of which the last says where it failed.
+var nested = regexp.MustCompile(`(accumulating resources: recursed accumulation of path '[^']*': ){2,}`)
+
 // unquoted are the places where kustomize repeats content of the source, which may be a secret, and what stays of them.
 var unquoted = []struct {
 	pattern *regexp.Regexp
@@ -53,6 +56,7 @@ func explain(view *View, dir string, err error) error {
 func tidy(message string) string {
 	message = asDirectory.ReplaceAllString(strings.TrimSpace(message), "$1")
 	message = viaDirectory.ReplaceAllString(message, "")
+	message = nested.ReplaceAllString(message, "$1")
 	for _, place := range unquoted {
 		message = place.pattern.ReplaceAllString(message, place.instead)
 	}
@@ -79,5 +83,7 @@ func shorten(message string) string {
 	if len(message) <= maxMessage {
 		return message
 	}
-	return strings.ToValidUTF8(message[:maxMessage], "") + "…"
+	// What matters most is at the end.
+	head, tail := message[:maxMessage/4], message[len(message)-maxMessage*3/4:]
+	return strings.ToValidUTF8(head, "") + " … " + strings.ToValidUTF8(tail, "")
 }

@@ -73,6 +73,9 @@ func (v *View) manifests(dir, prefix string) []string {
 			found = append(found, v.manifests(dir, name)...)
 		case path.Ext(name) == ".yaml" || path.Ext(name) == ".yml":
 			found = append(found, name)
+			if err := v.countObjects(path.Join(dir, name), v.tree.nodes[path.Join(dir, name)].content); err != nil {
+				panic(aborted{err})
+			}
 		}
 	}
 	return found

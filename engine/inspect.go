@@ -28,6 +28,9 @@ func (v *View) inspect(name string, content []byte) {
 		return // kustomize says what is wrong with it
 	}
 	v.files = append(v.files, kustomizationFile{name, k})
+	if err := refuseInlineBombs(name, &k); err != nil {
+		panic(aborted{err})
+	}
 	if len(k.OpenAPI) > 0 && !v.mayChangeSchema {
 		panic(aborted{errNeedsSchema})
 	}

@@ -9,7 +9,7 @@ import (
 // Request is one line on standard input.
 type Request struct {
 	ID        int64  `json:"id"`
-	Op        string `json:"op"` // "build", "hold" or "parse"
+	Op        string `json:"op"` // "build", "hold", "parse", "texts", "describe" or "unseal"
 	TimeoutMS int64  `json:"timeout_ms"`
 
 	// Of a build and of a hold.
@@ -20,9 +20,28 @@ type Request struct {
 	// Of a build.
 	Path string `json:"path"` // directory in the artifact
 	Spec Parts  `json:"spec"`
+	// Decrypt tells that the caller can decrypt: a build then ends with the encrypted files that kustomize must read in
+	// plain form, until Plain, by path, holds them all.
+	Decrypt bool              `json:"decrypt"`
+	Plain   map[string][]byte `json:"plain"`
 
 	// Of a parse.
 	Texts []string `json:"texts"`
+
+	// Of texts: objects whose YAML is wanted.
+	Objects []json.RawMessage `json:"objects"`
+
+	// Of describe and unseal.
+	Sealed []Sealed     `json:"sealed"`
+	Unseal []UnsealTask `json:"unseal"`
+}
+
+// UnsealTask is a text to decrypt.
+type UnsealTask struct {
+	Sealed
+	Key   []byte `json:"key"`   // the data key
+	Into  string `json:"into"`  // format of the plain text; "" only checks the MAC
+	Check bool   `json:"check"` // the MAC must hold
 }
 
 // Parts are the fields of a Kustomization's spec that take part in a build.
@@ -64,7 +83,24 @@ type BuildResult struct {
 	Objects []json.RawMessage `json:"objects,omitempty"`
 	Texts   map[int]string    `json:"texts,omitempty"` // by position, the YAML of the objects that substitution can change
 	Closure Closure           `json:"closure,omitempty"`
-	Where   []string          `json:"where,omitempty"` // the file of each object, if Parts.Where asked for it
+	Where   []string          `json:"where,omitempty"`   // the file of each object, if Parts.Where asked for it
+	Sealed  []Sealed          `json:"sealed,omitempty"`  // files to be decrypted first; then there are no objects
+	Origins []Sealed          `json:"origins,omitempty"` // encrypted files that objects are made of
+}
+
+// TextsResult holds the YAML of each object, "" of those that substitution cannot change.
+type TextsResult struct {
+	Texts []string `json:"texts"`
+}
+
+// DescribeResult says of each text whether and how it is encrypted.
+type DescribeResult struct {
+	Described []Described `json:"described"`
+}
+
+// UnsealResult holds the plain texts.
+type UnsealResult struct {
+	Plain [][]byte `json:"plain"`
 }
 
 // HoldResult says of each of Request.Known whether it still holds.

@@ -121,6 +121,12 @@ func (s *Server) dispatch(ctx context.Context, request *Request) (any, error) {
 		return s.hold(request)
 	case "parse":
 		return parseTexts(request.Texts)
+	case "texts":
+		return textsOf(request.Objects)
+	case "describe":
+		return describeSealed(request.Sealed)
+	case "unseal":
+		return unsealAll(request.Unseal)
 	default:
 		return nil, &Fault{Code: CodeRequest, Message: fmt.Sprintf("unknown operation %q", request.Op)}
 	}
@@ -136,7 +142,7 @@ func (s *Server) build(ctx context.Context, request *Request) (any, error) {
 			return &BuildResult{Known: &i}, nil
 		}
 	}
-	return Build(ctx, tree, request.Path, &request.Spec)
+	return Build(ctx, tree, request.Path, &request.Spec, request.Decrypt, request.Plain)
 }
 
 func (s *Server) hold(request *Request) (any, error) {

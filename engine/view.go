@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +31,12 @@ type View struct {
 	files   []kustomizationFile
 	// mayChangeSchema allows kustomization files with an `openapi` field; without it they abort the build.
 	mayChangeSchema bool
-	escaped         string // a path outside of the artifact that was asked for
+	escaped         string         // a path outside of the artifact that was asked for
+	objects         map[string]int // by file, about how many objects it holds
+	total           int            // of them
+	// decrypting notes the encrypted files that are read.
+	decrypting bool
+	origins    map[string]Sealed
 }
 
 // aborted is what View panics with.
@@ -39,7 +46,9 @@ var _ filesys.FileSystem = (*View)(nil)
 
 // NewView shows a tree until ctx ends.
 func NewView(ctx context.Context, tree *Tree) *View {
-	return &View{ctx: ctx, tree: tree, closure: Closure{}, overlay: map[string][]byte{}}
+	return &View{
+		ctx: ctx, tree: tree, closure: Closure{}, overlay: map[string][]byte{}, objects: map[string]int{}, origins: map[string]Sealed{},
+	}
 }
 
 // locate turns an absolute path of kustomize's into one of the tree's.
@@ -87,6 +96,12 @@ func (v *View) ReadFile(name string) ([]byte, error) {
 		if content, err = v.readTree(local); err != nil {
 			return nil, err
 		}
+		v.noteOrigin(local, content)
+	}
+	if isYAML(local) {
+		if err := cmp.Or(refuseBomb(local, content), v.countObjects(local, content)); err != nil {
+			panic(aborted{err})
+		}
 	}
 	if isKustomizationFile(local) {
 		v.inspect(local, content)
@@ -107,6 +122,22 @@ func (v *View) readTree(local string) ([]byte, error) {
 		v.closure.read(v.tree, local)
 		return n.content, nil
 	}
+}
+
+// maxObjects is the largest number of objects in a build. Kustomize compares each with each, so that ten times as many
+// take a hundred times as long.
+const maxObjects = 20_000
+
+// countObjects fails once the files that were read hold too many objects.
+func (v *View) countObjects(local string, content []byte) error {
+	count := bytes.Count(content, []byte("\napiVersion:"))
+	v.total += count - v.objects[local]
+	v.objects[local] = count
+	if v.total <= maxObjects {
+		return nil
+	}
+	return &Fault{Code: CodeBuild, Message: fmt.Sprintf(
+		"the build has more than %d objects; split it into several Kustomizations", maxObjects)}
 }
 
 // missing says why a path is not there.

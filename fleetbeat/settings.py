@@ -60,6 +60,9 @@ class Settings:
     strict_substitution: bool = True
     """`FLEETBEAT_STRICT_SUBSTITUTION=false`: an undefined variable of postBuild is empty instead of a failure, as with
     Flux before 2.9 or without its gate `StrictPostBuildSubstitutions`."""
+    sops_age_secret: str = ""
+    """`FLEETBEAT_SOPS_AGE_SECRET`: `namespace/name` of the Secret whose age keys decrypt for every `spec.decryption`
+    without a secretRef."""
     custom_apply_stage_kinds: tuple[str, ...] = ()
     """`FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS`: kinds with a stage of their own in an apply, after definitions and classes
     and before all others: `group/Kind`, or `Kind` of the core group, comma-separated."""
@@ -92,6 +95,7 @@ class Settings:
             default_service_account=env.get("FLEETBEAT_DEFAULT_SERVICE_ACCOUNT", ""),
             default_kubeconfig_service_account=env.get("FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT", ""),
             strict_substitution=_flag(env, "FLEETBEAT_STRICT_SUBSTITUTION", default.strict_substitution),
+            sops_age_secret=_reference(env, "FLEETBEAT_SOPS_AGE_SECRET"),
             custom_apply_stage_kinds=_kinds(env, "FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS"),
             override_managers=_words(env, "FLEETBEAT_OVERRIDE_MANAGERS", ()),
             prune_brake=env.get("FLEETBEAT_PRUNE_BRAKE", ""),
@@ -110,6 +114,13 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
 
 def _words(env: Mapping[str, str], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word.strip() for word in env.get(name, "").split(",") if word.strip()) or default
+
+
+def _reference(env: Mapping[str, str], name: str) -> str:
+    text = env.get(name, "")
+    if text and not all(text.partition("/")[::2]):
+        raise InvalidSpec(f"{name}={text!r} is not of the form namespace/name")
+    return text
 
 
 def _kinds(env: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -137,7 +137,8 @@ def _resolve(run: _Run, stage: Sequence[Mapping[str, Any]]) -> list[Desired]:
         if resource.namespaced and not oid.namespace:
             refusals.append(f"{oid} namespace not specified: set metadata.namespace or spec.targetNamespace")
             continue
-        wanted.append(prepare(obj, resource, run.labels, ignored_in(obj, run.options.ignore)))
+        ignored, secretive = ignored_in(obj, run.options.ignore), oid in run.options.secretive
+        wanted.append(prepare(obj, resource, run.labels, ignored, run.options.digest_key, secretive=secretive))
     run.fail_on(refusals)
     return wanted
 

@@ -22,6 +22,8 @@ Object = dict[str, Any]
 
 _SERVER_SET = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink")
 _SHORT = 3
+_OPEN = frozenset({"apiVersion", "kind", "metadata", "type", "immutable"})
+"""What may be quoted even of a Secret."""
 _CRD = "CustomResourceDefinition"
 
 
@@ -37,6 +39,8 @@ class Desired:
     metadata: Mapping[str, Any]
     ignored: tuple[tuple[str, ...], ...] = ()
     """JSON pointers, in parts, of what is left as it is once the object exists (ignoring.py)."""
+    secretive: bool = False
+    """No message may quote from it, as from a Secret."""
 
     @property
     def path(self) -> str:
@@ -49,6 +53,9 @@ def prepare(
     resource: Resource,
     labels: Mapping[str, str],
     ignored: tuple[tuple[str, ...], ...] = (),
+    digest_key: bytes = b"",
+    *,
+    secretive: bool = False,
 ) -> Desired:
     """The canonical form of a rendered object, with `labels` added. The input is not changed."""
     obj = dict(rendered)
@@ -66,8 +73,8 @@ def prepare(
         _drop_placeholder_ca(obj)
     body = orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)
     intent = body + orjson.dumps(ignored) if ignored else body  # what is no longer ignored is to be restored
-    digest = hashlib.blake2b(intent, digest_size=16).hexdigest()
-    return Desired(ObjectId.of(obj), resource, body, digest, metadata, ignored)
+    digest = hashlib.blake2b(intent, digest_size=16, key=digest_key).hexdigest()
+    return Desired(ObjectId.of(obj), resource, body, digest, metadata, ignored, secretive or obj["kind"] == "Secret")
 
 
 def _drop_last_applied(metadata: Object) -> None:
@@ -99,12 +106,12 @@ def _drop_placeholder_ca(crd: Object) -> None:
     crd["spec"] = {**crd["spec"], "conversion": {**conversion, "webhook": webhook}}
 
 
-def redact(message: str, body: bytes, kind: str) -> str:
+def redact(message: str, desired: Desired) -> str:
     """`message` without any value of a Secret: API servers quote what they cannot decode."""
-    if kind != "Secret":
+    if not desired.secretive:
         return message
-    secret = orjson.loads(body)
-    quoted = {value for part in ("data", "stringData") for value in _scalars(secret.get(part))}
+    obj = orjson.loads(desired.body)
+    quoted = {value for part in obj.keys() - _OPEN for value in _scalars(obj[part])}
     plain = {text for value in quoted for text in _decoded(value)}
     for text in sorted(quoted | plain, key=len, reverse=True):
         # A short value is masked as a word only, lest the rest of the sentence goes with it.
@@ -125,7 +132,7 @@ def _scalars(value: Any) -> Iterator[str]:
 
 def _decoded(text: str) -> Iterator[str]:
     try:
-        plain = base64.b64decode(text, validate=True).decode()
+        plain = base64.b64decode("".join(text.split()), validate=True).decode()
     except ValueError:
         return
     if plain:

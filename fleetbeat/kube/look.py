@@ -117,10 +117,11 @@ def around_live(
         except NotFound:
             return send(desired), None
         near = around(desired.body, there, desired.ignored, labels, options.overridden)
+        sent = replace(desired, body=near.body)
         try:
-            return send(replace(desired, body=near.body)), near
+            return send(sent), near
         except KubeError as error:
-            error.message = redact(error.message, near.body, desired.id.kind)
+            error.message = redact(error.message, sent)
             if not _lost_race(error) or attempt == _TRIES - 1:
                 raise
     raise AssertionError("the last attempt returns or raises")
@@ -262,5 +263,5 @@ def _invalid_as_new(target: Target, desired: Desired) -> str:
 def describe(desired: Desired, error: KubeError, doing: str = "dry-run") -> str:
     """`Deployment/apps/web dry-run failed (Invalid): …`."""
     reason = f" ({error.status_reason})" if error.status_reason else ""
-    message = redact(error.message, desired.body, desired.id.kind)
+    message = redact(error.message, desired)
     return f"{desired.id} {doing} failed{reason}: {message}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from fleetbeat.api.refs import Ref
+from fleetbeat.api.refs import ObjectId, Ref
 from fleetbeat.kube.ignoring import Rule
 
 
@@ -25,6 +25,10 @@ class ApplyOptions:
     """Objects that the API server accepts are applied although it refuses others of their stage or of one before."""
     full: bool = False
     """Compare every object by dry run, also those whose fingerprint is unchanged."""
+    digest_key: bytes = field(default=b"", repr=False)
+    """Keeps values from being guessed by the digests in the ledger."""
+    secretive: frozenset[ObjectId] = frozenset()
+    """Objects from which no message may quote, whatever their kind."""
     overridden: tuple[str, ...] = ()
     """How the names begin of field managers whose fields are taken over besides kubectl's."""
     early: frozenset[tuple[str, str]] = frozenset()

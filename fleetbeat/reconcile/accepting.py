@@ -19,8 +19,10 @@ def read_spec(work: KustomizationWork) -> Outcome | None:
     spec = work.spec
     if spec.suspend:
         return Outcome(summary="suspended")
-    if spec.decryption is not None:
-        raise Unsupported("spec.decryption is not supported yet; remove it or leave this object to another controller")
+    if spec.decryption is not None and spec.decryption.service_account_name:
+        raise Unsupported(
+            "spec.decryption.serviceAccountName is not supported yet; remove it or leave this to another controller"
+        )
     if work.ctx.settings.no_cross_namespace_refs:
         _refuse_other_namespaces(work)
     work.ignore = compile_rules(spec.ignore)

@@ -103,6 +103,8 @@ class Requests(_Answers):
     def _decode(self, work: KustomizationWork) -> str:
         if (work.obj["spec"].get("postBuild") or {}).get("substituteFrom"):
             return "variables may have changed"
+        if work.obj["spec"].get("decryption"):
+            return "keys may have changed"
         return super()._decode(work)
 
     def _changed(self, work: KustomizationWork) -> str:

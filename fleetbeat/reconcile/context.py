@@ -12,6 +12,7 @@ from fleetbeat.artifacts.store import ArtifactStore
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.identity import hub_id
+from fleetbeat.reconcile import digestkey
 from fleetbeat.reconcile.lease import Heartbeat
 from fleetbeat.reconcile.targets import Targets
 from fleetbeat.render.cache import RenderCache
@@ -62,7 +63,7 @@ class Context:
 
     @cached_property
     def renders(self) -> RenderCache:
-        """Renders on disk, in their form before substitution."""
+        """Renders on disk, in their form before decryption and substitution."""
         return RenderCache(self.directory("renders"))
 
     @cached_property
@@ -79,6 +80,11 @@ class Context:
     def hub_id(self) -> str:
         """Whose objects these are."""
         return hub_id(self.hub)
+
+    @cached_property
+    def digest_key(self) -> bytes:
+        """What keeps values from being guessed by the digests of objects."""
+        return digestkey.load(self.hub)
 
     def directory(self, name: str) -> Path:
         """A folder of this process's cache."""

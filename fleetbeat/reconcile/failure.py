@@ -37,7 +37,8 @@ def fail(work: KustomizationWork, error: FleetbeatError) -> Outcome:
     elif away:
         waiting = max(waiting or 0.0, backoff.pause(memo["failures"]))
     told = _told(work, error)
-    if work.requested or not (told and (waits or away or isinstance(error, PruneBraked))):
+    unoffered = isinstance(error, ArtifactFailed) and work.artifact is None  # the source tells what is wrong with it
+    if not unoffered and (work.requested or not (told and (waits or away or isinstance(error, PruneBraked)))):
         work.event(error.reason, error.message, warning=cyclic or not waits, metadata=work.metadata)
     if cyclic and not told:
         _pass_on(work)

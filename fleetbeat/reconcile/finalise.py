@@ -23,7 +23,7 @@ from fleetbeat.kube.ledger import delete as delete_ledger
 from fleetbeat.kube.ledger import load as load_ledger
 from fleetbeat.kube.metadata import still_there
 from fleetbeat.reconcile import former
-from fleetbeat.reconcile.kustomization_work import KustomizationWork
+from fleetbeat.reconcile.kustomization_work import REVISION_KEY, KustomizationWork
 from fleetbeat.reconcile.outcome import Outcome
 
 LOOK_AGAIN, LONGEST_LOOK = 2.0, 15.0
@@ -114,7 +114,8 @@ def _prune_all(work: KustomizationWork) -> int:
     work.tell_spared(outcome.spared)
     lines = [f"{change.id} {change.action}" for change in outcome.changes if change.action == "deleted"]
     if lines:
-        work.event("Progressing", "\n".join(lines))
+        applied = work.old.get("lastAppliedRevision")
+        work.event("Progressing", "\n".join(lines), metadata={REVISION_KEY: applied} if applied else None)
     if outcome.errors:
         raise PruneFailed("; ".join(outcome.errors))
     return len(lines)

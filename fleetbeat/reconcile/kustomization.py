@@ -19,6 +19,7 @@ from fleetbeat.kube import marks
 from fleetbeat.kube.apply import ApplyFailed, ApplyOptions, apply_set
 from fleetbeat.kube.ledger import LedgerEntry
 from fleetbeat.kube.ledger import load as load_ledger
+from fleetbeat.reconcile import decryption as decryption_keys
 from fleetbeat.reconcile import dependencies, former, variables
 from fleetbeat.reconcile.accepting import read_spec
 from fleetbeat.reconcile.consumed import artifact_file, is_older
@@ -138,6 +139,15 @@ def gather_variables(work: KustomizationWork) -> Outcome | None:
     return None
 
 
+def gather_keys(work: KustomizationWork) -> Outcome | None:
+    """The keys of `spec.decryption`, read from the hub."""
+    decryption = work.spec.decryption
+    if decryption is not None:
+        common = work.ctx.settings.sops_age_secret
+        work.keys = decryption_keys.gather(work.ctx.targets.reader, work.ref.namespace, decryption, common)
+    return None
+
+
 def build(work: KustomizationWork) -> Outcome | None:
     """The objects that the artifact asks for."""
     assert work.file is not None  # noqa: S101 - set by fetch_artifact
@@ -149,9 +159,11 @@ def build(work: KustomizationWork) -> Outcome | None:
                 work.got["digest"],
                 work.obj["spec"],
                 work.variables,
+                keys=work.keys,
                 cache=work.ctx.renders,
                 strict=work.ctx.settings.strict_substitution,
                 timeout=work.timeout,
+                digest_key=work.ctx.digest_key,
             )
     except ArtifactFailed as error:
         if work.file.exists():
@@ -232,7 +244,14 @@ def _tell_changes(work: KustomizationWork) -> None:
 
 def _options(work: KustomizationWork) -> ApplyOptions:
     valid = work.annotations.get(APPLY_VALID, "").lower() == "enabled"
-    return work.options(force=bool(work.spec.force), full=_is_full(work), ignore=work.ignore, valid=valid)
+    return work.options(
+        force=bool(work.spec.force),
+        full=_is_full(work),
+        ignore=work.ignore,
+        valid=valid,
+        digest_key=work.ctx.digest_key,
+        secretive=work.built.secretive,
+    )
 
 
 def _is_full(work: KustomizationWork) -> bool:
@@ -254,6 +273,7 @@ PIPELINE = Pipeline(
         open_ledger,
         fetch_artifact,
         gather_variables,
+        gather_keys,
         build,
         apply,
         prune_stale,

@@ -30,10 +30,11 @@ from fleetbeat.reconcile.outcome import Status
 from fleetbeat.reconcile.run import Work
 from fleetbeat.reconcile.status import now_text
 from fleetbeat.render.kustomize import Rendered
+from fleetbeat.render.sops.keys import Keys
 
 DEFAULT_INTERVAL = 300.0
 LEAST_TIMEOUT = 30.0
-NOT_ATTEMPTED = ("ArtifactFailed", "DependencyNotReady", "AccessDenied")
+NOT_ATTEMPTED = ("ArtifactFailed", "DependencyNotReady", "AccessDenied", "InvalidCELExpression")
 """Outcomes of which the artifact's revision does not count as attempted."""
 SUCCEEDED = "ReconciliationSucceeded"
 """Reason of a success, in the Ready condition, the history and the event."""
@@ -62,8 +63,10 @@ class KustomizationWork(Work[KustomizationSpec]):
     known_before: bool = False
     """True when the ledger existed when the run began: only then may it prune."""
     file: Path | None = None
-    variables: dict[str, str] | None = None
-    rendered: Rendered | None = None
+    variables: dict[str, str] | None = field(default=None, repr=False)
+    keys: Keys | None = None
+    """What decrypts; None where spec.decryption is not set."""
+    rendered: Rendered | None = field(default=None, repr=False)
     result: ApplyResult | None = None
     changes: tuple[Change, ...] = ()
     kept: dict[ObjectId, LedgerEntry] = field(default_factory=dict)
@@ -238,7 +241,9 @@ def fields(work: KustomizationWork, outcome: str | None) -> Status:
     if work.artifact is not None and outcome not in NOT_ATTEMPTED:
         moved["lastAttemptedRevision"] = work.revision
     if work.ledger is not None and work.ledger.exists:
-        moved["inventory"] = inventory(work)
+        there = inventory(work)
+        if there["entries"] or work.result is not None or work.old.get("inventory"):
+            moved["inventory"] = there  # none at all until the first apply, as with Flux
     elif "inventory" in work.resumed:
         moved["inventory"] = work.resumed["inventory"]
     digest = work.rendered.digest if work.rendered is not None else work.resumed.get("digest")

@@ -6,8 +6,8 @@ cache's directory, `<question>/` holds the newest few renders of that question, 
 
     a line of JSON (closure, digest of the artifact it was last valid for) and then the render's own JSON
 
-Owns the files; any number of processes may share the directory. Holds the form before substitution only, because that
-may put secrets into it. The worst that a lost or damaged file costs is a build.
+Owns the files; any number of processes may share the directory. Holds the form before decryption and substitution only,
+because these put secrets into it. The worst that a lost or damaged file costs is a build.
 """
 
 from __future__ import annotations

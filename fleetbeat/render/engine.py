@@ -27,6 +27,39 @@ ANSWER_GRACE = 5.0
 _ERRORS: dict[str, type[FleetbeatError]] = {"ArtifactFailed": ArtifactFailed, "ArchiveInvalid": ArchiveInvalid}
 
 
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """A text encrypted with SOPS; bytes cross the pipe as base64."""
+
+    path: str = ""
+    format: str
+    """yaml, json, dotenv, ini or binary; "" is to be found out."""
+    text: bytes
+    patch: bool = False
+    """Its content may end up in any object, not only in generated Secrets."""
+
+
+class UnsealTask(msgspec.Struct, frozen=True):
+    """A text to decrypt with its data key."""
+
+    format: str
+    text: bytes
+    key: bytes
+    into: str
+    """Format of the plain text; "" only checks the MAC."""
+    check: bool
+    """The MAC must hold."""
+
+    def __repr__(self) -> str:
+        return f"UnsealTask({self.format} to {self.into})"
+
+
+class Described(msgspec.Struct, frozen=True):
+    """What an encrypted text says of itself; a plain one has no format."""
+
+    format: str
+    metadata: dict[str, Any] | None = None
+
+
 class Built(msgspec.Struct, frozen=True):
     """What a build made, as the engine sent it."""
 
@@ -40,6 +73,10 @@ class Built(msgspec.Struct, frozen=True):
     """The file of each object, when only that was asked for."""
     known: int | None = None
     """The position of the known closure that still holds; then there is nothing else."""
+    sealed: list[Sealed] = []
+    """Encrypted files that must be given in plain form first; then there are no objects."""
+    origins: list[Sealed] = []
+    """Encrypted files that objects are made of."""
 
 
 class _Held(msgspec.Struct, frozen=True):
@@ -48,6 +85,18 @@ class _Held(msgspec.Struct, frozen=True):
 
 class _Parsed(msgspec.Struct, frozen=True):
     objects: list[list[dict[str, Any]]]
+
+
+class _Texts(msgspec.Struct, frozen=True):
+    texts: list[str]
+
+
+class _Descriptions(msgspec.Struct, frozen=True):
+    described: list[Described]
+
+
+class _Plain(msgspec.Struct, frozen=True):
+    plain: list[bytes | None]
 
 
 class _Fault(msgspec.Struct, frozen=True):
@@ -64,11 +113,14 @@ class _Answer(msgspec.Struct, frozen=True):
 _built = msgspec.json.Decoder(Built)
 _held = msgspec.json.Decoder(_Held)
 _parsed = msgspec.json.Decoder(_Parsed)
+_texts = msgspec.json.Decoder(_Texts)
+_descriptions = msgspec.json.Decoder(_Descriptions)
+_plain = msgspec.json.Decoder(_Plain)
 _answer = msgspec.json.Decoder(_Answer)
 
 
 class UnparsableText(BuildFailed):
-    """A text is no valid YAML."""
+    """One of several texts is at fault: no valid YAML, or not to be decrypted."""
 
     def __init__(self, message: str, index: int) -> None:
         super().__init__(message)
@@ -109,15 +161,18 @@ class Engine:
         parts: Mapping[str, Any],
         *,
         known: Sequence[Mapping[str, str]] = (),
+        decrypt: bool = False,
+        plain: Mapping[str, bytes] | None = None,
         timeout: float = 60.0,
     ) -> Built:
         """Run kustomize in directory `path` of the artifact, or say which of the `known` closures holds for it.
 
         `parts` are the fields of the Kustomization's spec that take part (see `engine/protocol.go`); `timeout` is in
-        seconds. Raises ArtifactFailed (not readable, another digest, no such path), ArchiveInvalid and BuildFailed.
+        seconds. With `decrypt`, encrypted files are reported; `plain`, by path, takes the place of what is in the
+        artifact. Raises ArtifactFailed (not readable, another digest, no such path), ArchiveInvalid and BuildFailed.
         """
-        request = {"op": "build", "artifact": str(artifact_file), "digest": digest, "path": path}
-        return _built.decode(self._call(request | {"spec": parts, "known": known}, timeout))
+        request = {"op": "build", "artifact": str(artifact_file), "digest": digest, "path": path, "decrypt": decrypt}
+        return _built.decode(self._call(request | {"spec": parts, "known": known, "plain": plain or {}}, timeout))
 
     def files(
         self, artifact_file: Path, digest: str, path: str, parts: Mapping[str, Any], *, timeout: float = 60.0
@@ -138,6 +193,19 @@ class Engine:
         Raises UnparsableText with the position of the text that is no YAML.
         """
         return _parsed.decode(self._call({"op": "parse", "texts": texts}, timeout)).objects
+
+    def texts(self, objects: Sequence[Mapping[str, Any]], *, timeout: float = 60.0) -> list[str]:
+        """The YAML of each object as a build gives it; "" of those that substitution cannot change."""
+        return _texts.decode(self._call({"op": "texts", "objects": objects}, timeout)).texts
+
+    def describe(self, sealed: Sequence[Sealed], *, timeout: float = 60.0) -> list[Described]:
+        """Format and sops block of each text. Raises UnparsableText with the position of the one that is malformed."""
+        return _descriptions.decode(self._call({"op": "describe", "sealed": sealed}, timeout)).described
+
+    def unseal(self, tasks: Sequence[UnsealTask], *, timeout: float = 60.0) -> list[bytes]:
+        """The plain texts. Raises UnparsableText with the position of the one that cannot be decrypted."""
+        answer = _plain.decode(self._call({"op": "unseal", "unseal": tasks}, timeout))
+        return [text or b"" for text in answer.plain]
 
     @cached_property
     def version(self) -> str:

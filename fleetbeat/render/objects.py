@@ -14,6 +14,7 @@ from typing import Any
 from fleetbeat.errors import BuildFailed
 
 SUBSTITUTE = "kustomize.toolkit.fluxcd.io/substitute"
+DECRYPT = "kustomize.toolkit.fluxcd.io/decrypt"
 _SEALED = b"ENC[AES256_GCM,"
 _QUOTE = re.compile("['\"`]")
 
@@ -28,12 +29,24 @@ def describe(obj: Mapping[str, Any]) -> str:
 
 def wants_substitution(obj: Mapping[str, Any]) -> bool:
     """False for an object with the label or annotation `…/substitute: disabled`."""
-    metadata = obj.get("metadata") or {}
-    return not any((metadata.get(field) or {}).get(SUBSTITUTE) == "disabled" for field in ("labels", "annotations"))
+    return "disabled" not in _marks(obj, SUBSTITUTE)
 
 
-def check(obj: Mapping[str, Any], *, sealed: bool = False) -> None:
-    """Raises BuildFailed on an object that no API server could take, or, unless `sealed`, that is still encrypted."""
+def wants_decryption(obj: Mapping[str, Any]) -> bool:
+    """False for an object with the label or annotation `…/decrypt: disabled`, in any case."""
+    return not any(str(mark).lower() == "disabled" for mark in _marks(obj, DECRYPT))
+
+
+def _marks(obj: Mapping[str, Any], switch: str) -> list[Any]:
+    """What label and annotation of that name say."""
+    metadata = obj.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    fields = (metadata.get("labels"), metadata.get("annotations"))
+    return [values.get(switch) for values in fields if isinstance(values, dict)]
+
+
+def check(obj: Mapping[str, Any]) -> None:
+    """Raises BuildFailed on an object that no API server could take."""
     metadata = obj.get("metadata")
     if not isinstance(metadata, dict):
         raise BuildFailed(f"{describe(obj)}: metadata is missing")
@@ -44,8 +57,22 @@ def check(obj: Mapping[str, Any], *, sealed: bool = False) -> None:
         _check_text(obj, "metadata.namespace", metadata["namespace"], required=False)
     for field in ("labels", "annotations"):
         _check_marks(obj, field, metadata.get(field))
-    if not sealed and _is_sealed(obj):
-        raise BuildFailed(f"{describe(obj)} is encrypted with SOPS, and decryption is not supported yet")
+
+
+def check_plain(obj: Mapping[str, Any], *, decrypting: bool) -> None:
+    """Raises BuildFailed on an object that is still encrypted. decrypting: whether spec.decryption is set."""
+    if not wants_decryption(obj) or not _is_sealed(obj):
+        return
+    remedy = f"where something else decrypts it, annotate it with {DECRYPT}: disabled"
+    if decrypting:
+        raise BuildFailed(
+            f"{describe(obj)} holds a value that is encrypted with SOPS, without the sops block that it needs; encrypt "
+            f"it again, or, {remedy}"
+        )
+    raise BuildFailed(
+        f"{describe(obj)} is encrypted with SOPS, and spec.decryption is not set: set it, with a secretRef to the "
+        f"keys, or, {remedy}"
+    )
 
 
 def _check_text(obj: Mapping[str, Any], field: str, value: object, *, required: bool = True) -> None:
@@ -66,24 +93,39 @@ def _check_marks(obj: Mapping[str, Any], field: str, marks: object) -> None:
             _check_text(obj, f"metadata.{field}[{key}]", value, required=False)
 
 
-def _is_sealed(obj: Mapping[str, Any]) -> bool:
-    """Encrypted as a whole, or a Secret made of an encrypted file."""
+def is_encrypted(obj: Mapping[str, Any]) -> bool:
+    """Encrypted as a whole: with a sops block of its own."""
     sops = obj.get("sops")
-    if isinstance(sops, dict) and "mac" in sops:
+    return isinstance(sops, dict) and isinstance(sops.get("mac"), str)
+
+
+def is_secret(obj: Mapping[str, Any]) -> bool:
+    """A Secret of the core API."""
+    return obj.get("kind") == "Secret" and obj.get("apiVersion") == "v1"
+
+
+def _is_sealed(obj: Mapping[str, Any]) -> bool:
+    """An object of Kubernetes' own that is encrypted as a whole, or a Secret made of an encrypted file.
+
+    Custom resources may be meant to be decrypted by their own controller.
+    """
+    group = str(obj.get("apiVersion")).rpartition("/")[0]
+    if is_encrypted(obj) and ("." not in group or group.endswith(".k8s.io")):
         return True
-    if obj.get("kind") != "Secret" or obj.get("apiVersion") != "v1":
+    if not is_secret(obj):
         return False
     data, plain = obj.get("data") or {}, obj.get("stringData") or {}
     if not isinstance(data, dict) or not isinstance(plain, dict):
         return False
-    return any(_SEALED in _decoded(value) for value in data.values()) or any(
+    return any(_SEALED in decoded(value) for value in data.values()) or any(
         isinstance(value, str) and _SEALED in value.encode() for value in plain.values()
     )
 
 
-def _decoded(value: object) -> bytes:
+def decoded(value: object) -> bytes:
+    """The bytes of a value in a Secret's data, with line breaks or without; none of what is no base64."""
     try:
-        return base64.b64decode(value, validate=True) if isinstance(value, str) else b""
+        return base64.b64decode("".join(value.split()), validate=True) if isinstance(value, str) else b""
     except (binascii.Error, ValueError):
         return b""
 

@@ -6,7 +6,7 @@ Owns which objects take part and how what is wrong with them is told: file, obje
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,11 @@ WAYS_OUT = (
     f"out of it by the label {checks.SUBSTITUTE}: disabled"
 )
 
+UNQUOTED = (
+    "an expression in it cannot be substituted, and is not shown because the object was encrypted; write $${…} where "
+    f"the text itself is meant, or annotate the object with {checks.SUBSTITUTE}: disabled"
+)
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -38,6 +43,8 @@ class Scope:
     """Reads YAML texts; raises UnparsableText."""
     files: Callable[[], Sequence[str]]
     """The file of each object; asked only to tell a failure."""
+    opened: Collection[int] = ()
+    """Positions of objects that were decrypted: no message may quote from them."""
 
 
 def substitute_all(objects: Sequence[Object], texts: Mapping[int, str], scope: Scope) -> list[Object]:
@@ -78,10 +85,12 @@ def _told(failures: Mapping[int, BuildFailed], objects: Sequence[Object], scope:
     lines = []
     for at in list(failures)[:MOST_TOLD]:
         file = f" ({files[at]})" if at < len(files) and files[at] else ""
-        lines.append(f"{checks.describe(objects[at])}{file}: {failures[at].message}")
+        lines.append(
+            f"{checks.describe(objects[at])}{file}: {UNQUOTED if at in scope.opened else failures[at].message}"
+        )
     if len(failures) > MOST_TOLD:
         lines.append(f"and {len(failures) - MOST_TOLD} more objects")
-    if any(isinstance(failure, Undefined) for failure in failures.values()):
+    if any(isinstance(failure, Undefined) for at, failure in failures.items() if at not in scope.opened):
         lines[-1] += f"; {WAYS_OUT}"
     return "\n".join(lines)
 

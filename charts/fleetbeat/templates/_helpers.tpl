@@ -31,6 +31,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   value: {{ join "," .Values.customApplyStageKinds | quote }}
 - name: FLEETBEAT_OVERRIDE_MANAGERS
   value: {{ join "," .Values.overrideManagers | quote }}
+{{- with .Values.sopsAgeSecret }}
+- name: FLEETBEAT_SOPS_AGE_SECRET
+  value: {{ printf "%s/%s" $.Release.Namespace . | quote }}
+{{- end }}
 {{- end }}
 
 {{/* Where artifacts are. */}}

@@ -114,6 +114,21 @@ def test_a_referred_config_map_wakes_its_referrers(
         assert worker.idle(other)
 
 
+def test_a_decryption_secret_wakes_its_referrers(registering: Start, user: User, state: State, worker: Worker) -> None:
+    """New keys are tried at once; the Secret of that name in another namespace wakes nobody."""
+    with registering():
+        decryption = {"provider": "sops", "secretRef": {"name": "keys"}}
+        ref = user.create("Kustomization", "apps", decryption=decryption)
+        worker.run(ref)
+        body = {"metadata": {"name": "keys"}, "stringData": {"a.agekey": "1"}}
+        user.client.create("/api/v1/namespaces/default/secrets", body)
+        user.client.create(f"/api/v1/namespaces/{user.namespace}/secrets", body)
+        assert worker.run(ref) == f"Secret {user.namespace}/keys changed"
+        user.client.patch("/api/v1/namespaces/default/secrets/keys", {"stringData": {"a.agekey": "2"}})
+        user.client.delete("/api/v1/namespaces/default/secrets/keys")
+        assert worker.idle(ref)
+
+
 def test_a_suspended_sources_artifact_is_published_again(registering: Start, user: User, state: State) -> None:
     """No run of it would do so, and its consumers go on using it."""
     ref = user.create("GitRepository", "repo", suspend=True)

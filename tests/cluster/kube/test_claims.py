@@ -13,7 +13,7 @@ from fleetbeat.api.refs import ObjectId
 from fleetbeat.errors import LedgerUnreadable
 from fleetbeat.kube import ledger, marks
 from fleetbeat.kube.apply import prune
-from fleetbeat.kube.errors import NotFound
+from fleetbeat.kube.errors import NoMatch, NotFound
 from fleetbeat.kube.ledger import Ledger
 from fleetbeat.kube.prune import doomed
 from fleetbeat.kube.target import Target
@@ -129,7 +129,7 @@ def test_the_clusters_own_flux_keeps_its_inventory(managed: Managed) -> None:
     until(lambda: _applied(managed, path, {**obj, "spec": spec}), message="the kind is served")
     inventory = {"entries": [{"id": ObjectId.of(theirs).inventory_id, "v": "v1"}]}
     managed.client.patch(f"{path}/status", {"status": {"inventory": inventory}})
-    managed.target.discovery.refresh()
+    until(lambda: _known(managed), message="discovery tells of the kind")
     pruned = prune(managed.target, managed.ledger.entries, managed.options(uid="uid-on-the-hub"))
     assert [change.id.name for change in pruned.changes] == ["ours"]
     assert "theirs not deleted: it is applied by Kustomization" in pruned.spared[0]
@@ -144,6 +144,14 @@ def _applied(managed: Managed, path: str, obj: Object) -> bool:
     except NotFound:
         return False
     return True
+
+
+def _known(managed: Managed) -> bool:
+    managed.target.discovery.refresh()
+    try:
+        return bool(managed.target.discovery.resource(marks.GROUP, "", "Kustomization"))
+    except NoMatch:
+        return False
 
 
 def test_an_account_that_may_not_list_ledgers_still_prunes_its_own(managed: Managed) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -87,5 +88,24 @@ def test_values_of_secrets_are_masked() -> None:
     """In plain and in base64, nested where they must not be, long and short."""
     desired = prepared("Secret", data={"a": "aHVudGVyMg==", "b": ["nested-one"], "c": "x"}, stringData={"d": 12345})
     message = 'cannot use "hunter2", aHVudGVyMg==, {"nested-one"}, 12345 or x in exit'
-    assert redact(message, desired.body, "Secret") == 'cannot use "*****", *****, {"*****"}, ***** or ***** in exit'
-    assert redact(message, desired.body, "ConfigMap") == message
+    assert redact(message, desired) == 'cannot use "*****", *****, {"*****"}, ***** or ***** in exit'
+
+
+def test_only_what_was_decrypted_is_masked_besides_secrets() -> None:
+    """Of an object that was encrypted in the source every value, of others none."""
+    plain = prepared("ConfigMap", data={"a": "hunter2"})
+    assert redact("cannot use hunter2", plain) == "cannot use hunter2"
+    assert redact("cannot use hunter2", replace(plain, secretive=True)) == "cannot use *****"
+
+
+def test_a_keyed_digest_does_not_tell_what_it_is_of() -> None:
+    """Who guesses the value of a Secret cannot check the guess without the key; who has the key sees a change."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": "b"}, "data": {"a": "eA=="}}
+    resource = Resource("", "v1", "Secret", "secrets", True)
+    plain, one, again, other = (
+        prepare(secret, resource, LABELS, digest_key=key).digest for key in (b"", b"1", b"1", b"2")
+    )
+    assert one == again
+    assert len({plain, one, other}) == 3
+    changed = {**secret, "data": {"a": "eQ=="}}
+    assert prepare(changed, resource, LABELS, digest_key=b"1").digest != one

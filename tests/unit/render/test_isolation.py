@@ -227,16 +227,3 @@ def test_malicious_archives_are_refused(engine_binary: Path, tmp_path: Path, pac
         pytest.raises(ArchiveInvalid, match=message),
     ):
         render(engine, file, f"sha256:{hashlib.sha256(packed).hexdigest()}", {})
-
-
-def test_a_yaml_bomb_is_refused(engine_binary: Path, pack: Pack) -> None:
-    """Aliases that multiply cost the child its life at most; the next build gets another."""
-    bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
-        f"{name}: &{name} [{','.join(['*' + of] * 9)}]\n" for of, name in zip("abcdefgh", "bcdefghi", strict=True)
-    )
-    with Engine(engine_binary, memory_mib=256) as engine:
-        with pytest.raises(
-            BuildFailed, match=r"the render engine died of it, most likely for lack of memory|excessive aliasing"
-        ):
-            build(engine, pack, "resources: [a.yaml, bomb.yaml]", bomb_yaml=CM.replace("name: a", "name: b") + bomb)
-        assert build(engine, pack, "resources: [a.yaml]")

@@ -245,7 +245,7 @@ def test_an_artifact_of_another_digest_is_refused(engine: Engine, pack: Pack) ->
     ids=["object", "secret"],
 )
 def test_encrypted_objects_are_not_applied(engine: Engine, pack: Pack, manifest: str) -> None:
-    """Until decryption exists, an encrypted object is a failure and not a broken Secret on the cluster."""
+    """Without spec.decryption an encrypted object is a failure and not a broken Secret on the cluster."""
     with pytest.raises(BuildFailed, match="is encrypted with SOPS"):
         render(engine, *pack({"a.yaml": manifest}), {})
 
