@@ -128,14 +128,15 @@ def verify_signature(work: OciWork) -> Outcome | None:
 def pull_layer(work: OciWork) -> Outcome | None:
     """What is stored already stays; a new digest, or other settings, make a new artifact."""
     registry, picked, spec = _registry(work), _picked(work), work.spec
+    message = f"stored artifact for digest '{picked.revision}'"  # Flux's words
     if _unchanged(work, picked):
-        work.fetched = Fetched(picked.revision)
+        work.fetched = Fetched(picked.revision, message=message)
         return None
     manifest = _manifest(work)
     archive = pull(registry, manifest, spec.layer_selector, spec.ignore, work.ctx.directory("oci"))
     note = _note(picked.revision, spec.url, manifest.annotations)
     filename = f"{picked.descriptor.digest}.tar.gz"
-    work.fetched = Fetched(picked.revision, filename, archive, note, manifest.annotations)
+    work.fetched = Fetched(picked.revision, filename, archive, note, manifest.annotations, message=message)
     return None
 
 

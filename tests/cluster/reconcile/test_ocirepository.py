@@ -90,7 +90,8 @@ def test_tag_becomes_an_artifact_as_flux_writes_it(
     assert artifact["metadata"]["org.opencontainers.image.revision"] == "main@sha1:abc"
     assert status["url"].endswith("/apps/latest.tar.gz")
     assert (status["observedIgnore"], status["observedLayerSelector"]) == ("*.md", {"operation": "extract"})
-    assert {c["type"] for c in status["conditions"]} == {"Ready", "ArtifactInStorage"}
+    told = {c["type"]: c["message"] for c in status["conditions"]}
+    assert told == dict.fromkeys(("Ready", "ArtifactInStorage"), f"stored artifact for digest '1.0.0@{digest}'")
     assert files(ctx, artifact) == {"app.yaml", "logo.png"}
     ((reason, message),) = runs.events()
     assert reason == "NewArtifact"
