@@ -130,8 +130,12 @@ def test_without_cluster_admin_apply_may_act_as_service_accounts_alone() -> None
     assert "cluster-admin" not in {b["roleRef"]["name"] for b in release.of("ClusterRoleBinding").values()}
     rules = [rule for role in release.of("ClusterRole").values() for rule in role["rules"]]
     assert [rule["resources"] for rule in rules if "impersonate" in rule["verbs"]] == [["serviceaccounts"]]
-    written = {verb for rule in release.of("ClusterRole")["fleetbeat-apply"]["rules"] for verb in rule["verbs"]}
-    assert written == {"get", "list", "impersonate"}
+    verbs = {
+        tuple(rule["resources"]): set(rule["verbs"]) for rule in release.of("ClusterRole")["fleetbeat-apply"]["rules"]
+    }
+    tokens = verbs.pop(("serviceaccounts/token",))
+    assert tokens == {"create"}, "no more than acting as a service account is"
+    assert set().union(*verbs.values()) == {"get", "list", "impersonate"}
     assert release.of("Role")["fleetbeat-ledgers"]["metadata"]["namespace"] == NAMESPACE
 
 

@@ -99,7 +99,8 @@ def test_another_tool_is_named(deployed: Deployed) -> None:
     deployed.client.apply(f"/api/v1/namespaces/{deployed.namespace}/configmaps/a", obj, "argocd-controller")
     deployed.again("a")
     (told,) = [event["message"] for event in deployed.events() if event["reason"] == "DriftCorrected"]
-    assert told == f"ConfigMap/{deployed.namespace}/a: data.color changed by argocd-controller"
+    changed = "data.color changed by argocd-controller; kustomize-controller owns it again"
+    assert told == f"ConfigMap/{deployed.namespace}/a: {changed}"
     assert data(deployed, "a") == {"color": "red"}
 
 
