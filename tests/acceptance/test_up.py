@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -41,7 +42,8 @@ def test_up_installs_follows_the_repository_and_ends_cleanly(tmp_path: Path) -> 
             assert process.poll() is None, (tmp_path / "up.log").read_text()
             until(lambda: _answers(f"http://127.0.0.1:{flower}/"), timeout=60, message="Flower")
             told = (tmp_path / "up.log").read_text
-            until(lambda: "apply.kustomization" in told(), timeout=60, message="the run in the log")
+            line = re.compile(r"Kustomization/flux-system/\S+: Ready main@sha1:")
+            until(lambda: line.search(told()), timeout=60, message="the run in the log")
         finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0, (tmp_path / "up.log").read_text()
