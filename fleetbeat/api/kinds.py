@@ -37,6 +37,8 @@ from fleetbeat.api.source import (
 from fleetbeat.api.source_extensions import ArtifactGeneratorSpec, ArtifactGeneratorStatus
 
 FINALIZER = "finalizers.fluxcd.io"
+APPLIERS = ("Kustomization", "HelmRelease")
+"""What depends on others (`spec.dependsOn`) and can be depended on."""
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
-from fleetbeat.api.kinds import KINDS, Kind
+from fleetbeat.api.kinds import APPLIERS, KINDS, Kind
 from fleetbeat.api.refs import Ref
 from fleetbeat.artifacts import record
 from fleetbeat.artifacts.store import ArtifactStore, Source
-from fleetbeat.hub.journal import APPLIERS, Journal, Offer
+from fleetbeat.hub.journal import Journal, Offer
 from fleetbeat.hub.reminder import Reminder
 from fleetbeat.kube.errors import Forbidden, KubeError, NotFound
 from fleetbeat.kube.watch import WatchEvent

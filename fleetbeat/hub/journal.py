@@ -9,11 +9,10 @@ import asyncio
 from dataclasses import dataclass
 from itertools import groupby
 
+from fleetbeat.api.kinds import APPLIERS
 from fleetbeat.errors import Rebuilding, Retryable
 from fleetbeat.state import Record, State
 
-APPLIERS = ("Kustomization", "HelmRelease")
-"""Kinds that are depended on; news of others are news of an artifact."""
 BATCH = 500
 
 
@@ -101,6 +100,7 @@ class Journal:
         try:
             for source in self._state.untold():
                 kind = source.partition("/")[0]
+                # news of an applier are those of a dependency, of others those of an artifact
                 why = f"dependency {source} changed" if kind in APPLIERS else f"{source} changed"
                 self._state.poke_dependents(source, why, urgent=True)
                 self._state.told([source], self._fence)

@@ -9,15 +9,11 @@ from sys import intern
 from fleetbeat.api.refs import ObjectId, Ref
 from fleetbeat.hub.memo import Kind
 from fleetbeat.hub.sightings import Sightings
+from fleetbeat.kube import marks
 from fleetbeat.kube.discovery import Resource
 from fleetbeat.kube.errors import KubeError
 from fleetbeat.kube.metadata import Live, Partial
 from fleetbeat.kube.watch import Session, Watch, WatchEvent
-
-NAME_LABEL = "kustomize.toolkit.fluxcd.io/name"
-NAMESPACE_LABEL = "kustomize.toolkit.fluxcd.io/namespace"
-SELECTOR = f"{NAME_LABEL},{NAMESPACE_LABEL}"
-"""What some Kustomization applied, another hub's or Flux's too: of those no memo knows, so they wake nobody."""
 
 Expected = Callable[[Kind], Awaitable[dict[str, str]]]
 """kind → `<inventory id>@<version>` → ref, of everything that runs left on this cluster."""
@@ -42,7 +38,8 @@ class ManagedKind:
         self._expected = expected
         self._owners: dict[str, str] | None = None
         """key → ref of its owner; what a foreign hand may have taken off the object. None before the first list."""
-        self.watch = Watch(http, resource.path(), self.on_list, self.on_event, True, SELECTOR, on_error)
+        # What others applied is seen too; no memo knows of it, so it wakes nobody.
+        self.watch = Watch(http, resource.path(), self.on_list, self.on_event, True, marks.OWNED, on_error)
 
     async def on_list(self, items: list[Partial]) -> None:
         """Everything there is; what is missing since the last list, or of what runs left, counts as deleted."""
@@ -87,5 +84,5 @@ class ManagedKind:
 def owner_of(item: Partial) -> str:
     """The ref that the object's labels name, "" when they name none."""
     labels = item.metadata.labels
-    name, namespace = labels.get(NAME_LABEL), labels.get(NAMESPACE_LABEL)
+    name, namespace = labels.get(marks.NAME), labels.get(marks.NAMESPACE)
     return str(Ref("Kustomization", namespace, name)) if name and namespace else ""

@@ -26,7 +26,6 @@ TOKEN_SECONDS = 3600
 """How long a token of a service account is asked to live; the API server may shorten it."""
 USED = 0.8
 """Share of a token's life after which another one is asked for."""
-ACCOUNT_SUBJECT = "system:serviceaccount:{}:{}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import msgspec
 
 from fleetbeat.api.refs import ObjectId, Ref
 from fleetbeat.errors import LedgerUnreadable, LostLease
+from fleetbeat.kube import namespaces
 from fleetbeat.kube.client import PARTIAL, KubeClient
 from fleetbeat.kube.errors import Conflict, Forbidden, KubeError, NotFound
 
@@ -293,8 +294,6 @@ def _write(client: KubeClient, ledger: Ledger, body: dict[str, Any]) -> dict[str
 
 def _create_namespace(client: KubeClient, name: str) -> None:
     try:
-        client.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    except Conflict:
-        pass
+        namespaces.make(client, name)
     except KubeError as error:
         raise LedgerUnreadable(f"namespace {name} for ledgers cannot be created: {error.message}") from error

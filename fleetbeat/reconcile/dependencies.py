@@ -28,9 +28,6 @@ Found = tuple[Mapping[str, Any], Mapping[str, Any]]
 Look = Callable[[Ref], Found | None]
 """ref → what is registered, or None when the hub has no such resource."""
 
-KINDS = ("Kustomization", "HelmRelease")
-"""What depends on others and can be depended on."""
-
 
 def depends_on(ref: Ref, obj: Mapping[str, Any]) -> list[Ref]:
     """The refs that `obj` waits for; of its own kind where an entry names none."""

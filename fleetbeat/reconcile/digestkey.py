@@ -13,6 +13,7 @@ import logging
 import secrets
 from typing import Any
 
+from fleetbeat.kube import namespaces
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.errors import Conflict, KubeError, NotFound
 from fleetbeat.kube.ledger import NAMESPACE
@@ -61,15 +62,8 @@ def _create(hub: KubeClient) -> bytes:
         try:
             hub.create(_PATH, secret)
         except NotFound:
-            _create_namespace(hub)
+            namespaces.make(hub, NAMESPACE)
             hub.create(_PATH, secret)
     except Conflict:  # another worker was first
         return _read(hub) or key
     return key
-
-
-def _create_namespace(hub: KubeClient) -> None:
-    try:
-        hub.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    except Conflict:
-        pass

@@ -13,6 +13,7 @@ from time import time
 import msgspec
 
 from fleetbeat.api.conditions import get_condition, is_ready
+from fleetbeat.api.kinds import APPLIERS
 from fleetbeat.api.refs import ObjectId, Ref
 from fleetbeat.errors import ArtifactFailed
 from fleetbeat.kube import marks
@@ -100,7 +101,7 @@ def _refuse_cycle(work: KustomizationWork) -> None:
     """Looked for once a generation: whoever closes a cycle later finds it, and wakes those before it by name."""
     if work.memo.get("acyclic") == work.generation and "cycle" not in work.why:
         return
-    work.cycle = work.ctx.state.cycle(str(work.ref), dependencies.KINDS)
+    work.cycle = work.ctx.state.cycle(str(work.ref), APPLIERS)
     dependencies.refuse_cycle(work.ref, work.cycle)
     work.memo["acyclic"] = work.generation
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workers.cli.options import DEFAULT_NAMESPACE, Context, Kubeconfig, Namespace, Timeout, listed, seconds
+from workers.cli.options import DEFAULT_NAMESPACE, Context, Kubeconfig, Namespace, Timeout, access_of, listed, seconds
 
 if TYPE_CHECKING:
-    from workers.cli.connect import Access
     from workers.cli.localbuild import Options
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
@@ -52,7 +51,7 @@ def build(
     from workers.cli import kustomization
 
     options = _options(name, path, file, strict, ignore, timeout, offline=dry_run)
-    kustomization.build(options, _access(kubeconfig, context, namespace))
+    kustomization.build(options, access_of(kubeconfig, context, namespace))
 
 
 def diff(
@@ -73,7 +72,7 @@ def diff(
     from workers.cli import kustomization
 
     options = _options(name, path, file, strict, ignore, timeout)
-    if kustomization.diff(options, _access(kubeconfig, context, namespace)):
+    if kustomization.diff(options, access_of(kubeconfig, context, namespace)):
         raise SystemExit(1)
 
 
@@ -90,9 +89,3 @@ def _options(
     from workers.cli.localbuild import Options
 
     return Options(name, path, file, offline, strict, "\n".join(listed(ignore)), seconds(timeout))
-
-
-def _access(kubeconfig: Path | None, context: str | None, namespace: str) -> Access:
-    from workers.cli.connect import Access
-
-    return Access(kubeconfig, context, namespace)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from workers.cli.formats import asked
-from workers.cli.options import DEFAULT_NAMESPACE, Context, Kubeconfig, Namespace, Output, Timeout, Wait, seconds
-
-if TYPE_CHECKING:
-    from workers.cli.connect import Access
+from workers.cli.options import (
+    DEFAULT_NAMESPACE,
+    Context,
+    Kubeconfig,
+    Namespace,
+    Output,
+    Timeout,
+    Wait,
+    access_of,
+    seconds,
+)
 
 Words = Annotated[list[str], typer.Argument(metavar="KIND NAME", show_default=False, hidden=True)]
 
@@ -37,7 +43,7 @@ def confirm(
     """
     from workers.cli import confirm as command
 
-    command.run(words, _access(kubeconfig, context, namespace), yes=yes, wait=wait, timeout=seconds(timeout))
+    command.run(words, access_of(kubeconfig, context, namespace), yes=yes, wait=wait, timeout=seconds(timeout))
 
 
 def trace(
@@ -53,10 +59,4 @@ def trace(
     """
     from workers.cli import trace as command
 
-    command.run(words, _access(kubeconfig, context, namespace), output=asked(output, "json", "yaml"))
-
-
-def _access(kubeconfig: Path | None, context: str | None, namespace: str) -> Access:
-    from workers.cli.connect import Access
-
-    return Access(kubeconfig, context, namespace)
+    command.run(words, access_of(kubeconfig, context, namespace), output=asked(output, "json", "yaml"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -29,12 +29,10 @@ from workers.cli.options import (
     UpOptions,
     Wait,
     Watch,
+    access_of,
     seconds,
 )
 from workers.cli.terminal import Terminal, Tone
-
-if TYPE_CHECKING:
-    from workers.cli.connect import Access
 
 ROLES = ("hub", "beat", "source", "apply", "observer", "web", "flower")
 
@@ -73,12 +71,6 @@ def _fail(message: str) -> None:
     raise SystemExit(2 if sys.argv[1:2] == ["diff"] else 1)
 
 
-def _access(kubeconfig: Path | None, context: str | None, namespace: str) -> Access:
-    from workers.cli.connect import Access
-
-    return Access(kubeconfig, context, namespace)
-
-
 @app.command()
 def install(
     kubeconfig: Kubeconfig = None,
@@ -93,7 +85,7 @@ def install(
     """
     from workers.cli import install as command
 
-    command.run(_access(kubeconfig, context, namespace), force=force, timeout=seconds(timeout))
+    command.run(access_of(kubeconfig, context, namespace), force=force, timeout=seconds(timeout))
     Terminal().line("Next: `fleetbeat up --git URL --path DIR` runs everything here, or install the chart.")
 
 
@@ -118,7 +110,7 @@ def get(
 
     command.run(
         words or [],
-        _access(kubeconfig, context, namespace),
+        access_of(kubeconfig, context, namespace),
         everywhere=everywhere,
         selector=selector,
         output=asked(output, "wide", "json", "yaml"),
@@ -142,7 +134,7 @@ def reconcile(
     """
     from workers.cli import reconcile as command
 
-    access = _access(kubeconfig, context, namespace)
+    access = access_of(kubeconfig, context, namespace)
     command.run(words, access, with_source=with_source, wait=wait, timeout=seconds(timeout))
 
 
@@ -160,7 +152,7 @@ def suspend(
     """
     from workers.cli import suspend as command
 
-    command.suspend(words, _access(kubeconfig, context, namespace), every=every)
+    command.suspend(words, access_of(kubeconfig, context, namespace), every=every)
 
 
 @app.command()
@@ -179,7 +171,7 @@ def resume(
     """
     from workers.cli import suspend as command
 
-    access = _access(kubeconfig, context, namespace)
+    access = access_of(kubeconfig, context, namespace)
     command.resume(words, access, every=every, wait=wait, timeout=seconds(timeout))
 
 
@@ -199,7 +191,7 @@ def events(
     """
     from workers.cli import events as command
 
-    access = _access(kubeconfig, context, namespace)
+    access = access_of(kubeconfig, context, namespace)
     command.run(access, about=about, everywhere=everywhere, output=asked(output, "json", "yaml"), watch=watch)
 
 
@@ -217,7 +209,7 @@ def tree(
     """
     from workers.cli import tree as command
 
-    command.run(words, _access(kubeconfig, context, namespace), output=asked(output, "json", "yaml"))
+    command.run(words, access_of(kubeconfig, context, namespace), output=asked(output, "json", "yaml"))
 
 
 @app.command()
@@ -234,7 +226,7 @@ def explain(
     """
     from workers.cli import explain as command
 
-    command.run(words, _access(kubeconfig, context, namespace), output=asked(output, "json", "yaml"))
+    command.run(words, access_of(kubeconfig, context, namespace), output=asked(output, "json", "yaml"))
 
 
 @app.command()

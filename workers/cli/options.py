@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fleetbeat.errors import CommandFailed, InvalidSpec
+
+if TYPE_CHECKING:
+    from workers.cli.connect import Access
 
 DEFAULT_NAMESPACE = "flux-system"
 
@@ -23,6 +26,13 @@ Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outco
 Every = Annotated[bool, typer.Option("--all", help="All objects of the kind in the namespace.")]
 Timeout = Annotated[str, typer.Option("--timeout", help="How long to wait, such as 90s or 5m.")]
 Output = Annotated[str, typer.Option("--output", "-o", help="json or yaml, for programs; get: also wide.")]
+
+
+def access_of(kubeconfig: Path | None, context: str | None, namespace: str) -> Access:
+    """The cluster and the namespace that a command is about; connects on first use."""
+    from workers.cli.connect import Access
+
+    return Access(kubeconfig, context, namespace)
 
 
 def seconds(text: str) -> float:

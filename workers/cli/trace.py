@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from fleetbeat.api.kinds import KINDS
+from fleetbeat.api.kinds import APPLIERS, KINDS
 from fleetbeat.api.refs import ObjectId, Ref
 from fleetbeat.errors import CommandFailed, FleetbeatError
 from fleetbeat.kube.discovery import ACCEPT, Resource
@@ -27,8 +27,6 @@ from workers.cli.reconcile import source_of
 from workers.cli.terminal import Terminal, Tone
 from workers.cli.tree import TONES, inventory, look, own_node, rules
 
-APPLIERS = {"Kustomization": "kustomize.toolkit.fluxcd.io", "HelmRelease": "helm.toolkit.fluxcd.io"}
-"""Kinds that put their name and namespace into labels of this group."""
 MOST_OWNERS = 10
 ORIGIN = "org.opencontainers.image."
 
@@ -148,7 +146,8 @@ class Tracer:
 
     def _applier_of(self, obj: rows.Obj) -> rows.Obj | None:
         labels = obj["metadata"].get("labels") or {}
-        for kind, group in APPLIERS.items():
+        for kind in APPLIERS:  # each puts its name and namespace into labels of its group
+            group = KINDS[kind].group
             name, namespace = labels.get(f"{group}/name"), labels.get(f"{group}/namespace")
             if name and namespace:
                 return self._hub.find(Ref(kind, namespace, name))

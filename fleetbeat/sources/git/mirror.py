@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 from dulwich.objects import Commit, ShaFile
 
 from fleetbeat.errors import GitOperationFailed
+from fleetbeat.sources import turn
 from fleetbeat.sources.git.limits import Deadline, GitLimits
 from fleetbeat.sources.git.objects import Objects
 from fleetbeat.sources.git.pack import add_pack
@@ -28,7 +28,6 @@ from fleetbeat.sources.git.remote import Remote
 from fleetbeat.sources.git.shelf import Shelf
 
 SHELF = "archives"
-_POLL_SECONDS = 0.05
 
 
 class Mirror:
@@ -128,7 +127,7 @@ def open_mirror(
     folder = cache / "git" / name
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
-        _lock(lock.fileno(), deadline)
+        turn.take(lock, deadline)
         os.utime(folder)
         mirror = Mirror(folder, limits, deadline)
         try:
@@ -137,16 +136,6 @@ def open_mirror(
             mirror.close()
             if mirror.grown:
                 evict(cache / "git", max_bytes, spare=folder)
-
-
-def _lock(handle: int, deadline: Deadline) -> None:
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(min(_POLL_SECONDS, deadline.left()))
-        else:
-            return
 
 
 def evict(root: Path, max_bytes: int, spare: Path) -> None:

@@ -7,7 +7,6 @@ at a time, and those who wait for it find what it found; who fails leaves nothin
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from fleetbeat.errors import OCIPullFailed
+from fleetbeat.sources import turn
 from fleetbeat.sources.deadline import Deadline
 from fleetbeat.sources.oci.manifest import Descriptor, Manifest, read_manifest
 from fleetbeat.sources.oci.pick import Picked
@@ -24,7 +24,6 @@ from fleetbeat.sources.oci.reference import verify
 LASTS = 60_000
 """Milliseconds for which a look serves others."""
 _KEPT = 256
-_POLL_SECONDS = 0.02
 
 
 class _Look(msgspec.Struct, frozen=True):
@@ -91,11 +90,7 @@ def opened(folder: Path, name: str, asked: int, now: int, deadline: Deadline) ->
     """
     folder.mkdir(exist_ok=True, mode=0o700)
     with (folder / f"{name}.lock").open("w") as lock:
-        while True:
-            with suppress(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            time.sleep(min(_POLL_SECONDS, deadline.left()))
+        turn.take(lock, deadline)
         yield Look(folder / f"{name}.json", asked, now)
 
 

@@ -14,10 +14,11 @@ import yaml
 
 from fleetbeat.api.refs import HUB, ObjectId, Ref
 from fleetbeat.hub import observer, sightings
-from fleetbeat.hub.managed import NAME_LABEL, NAMESPACE_LABEL
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.discovery import Resource
+from fleetbeat.kube.marks import NAME as NAME_LABEL
+from fleetbeat.kube.marks import NAMESPACE as NAMESPACE_LABEL
 from fleetbeat.kube.metadata import get_metadata
 from fleetbeat.kube.reach import Reach
 from fleetbeat.state import State
