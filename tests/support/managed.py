@@ -18,6 +18,7 @@ from fleetbeat.kube import marks
 from fleetbeat.kube.apply import ApplyOptions, ApplyResult, Change, apply_set
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.discovery import Resource
+from fleetbeat.kube.errors import NotFound
 from fleetbeat.kube.ledger import Ledger, LedgerEntry
 from fleetbeat.kube.metadata import Live, get_metadata
 from fleetbeat.kube.target import Target
@@ -92,6 +93,14 @@ class Managed:
     def live(self, obj: Mapping[str, Any]) -> Object:
         """The object as it is on the cluster."""
         return self.client.get(self.path(obj))
+
+    def exists(self, obj: Mapping[str, Any]) -> bool:
+        """Whether it is on the cluster."""
+        try:
+            self.live(obj)
+        except NotFound:
+            return False
+        return True
 
     def metadata(self, obj: Mapping[str, Any]) -> Live:
         """What a sweep sees of it."""

@@ -43,13 +43,6 @@ def save(managed: Managed) -> None:
     managed.ledger = managed.ledger.save_exact(managed.client, managed.ledger.entries, None, 1)
 
 
-def exists(managed: Managed, obj: Object) -> bool:
-    try:
-        return not managed.live(obj)["metadata"].get("deletionTimestamp")
-    except NotFound:
-        return False
-
-
 def test_two_hubs_with_one_intent_do_not_fight(managed: Managed, other: Managed) -> None:
     """The second hub finds the first one's objects as it wants them, and so does the first afterwards."""
     obj = config_map(managed)
@@ -76,7 +69,7 @@ def test_what_another_hub_applies_is_not_pruned(managed: Managed, other: Managed
     ledger.delete(managed.client, managed.ledger)
     pruned = prune(managed.target, other.ledger.entries, other.options())
     assert [change.action for change in pruned.changes] == ["deleted"]
-    assert not exists(managed, both)
+    assert not managed.exists(both)
 
 
 def test_a_hub_that_is_gone_is_forgotten_with_its_ledgers(managed: Managed, other: Managed) -> None:
@@ -110,7 +103,7 @@ def test_an_unreadable_foreign_ledger_stops_every_deletion(managed: Managed, oth
     managed.client.patch(path, {"binaryData": {ledger.KEY: "AAAA"}})
     with pytest.raises(LedgerUnreadable, match="is damaged"):
         prune(managed.target, managed.ledger.entries, managed.options())
-    assert exists(managed, config_map(managed))
+    assert managed.exists(config_map(managed))
     managed.client.delete(path)
 
 
@@ -173,7 +166,7 @@ def test_an_account_that_may_not_list_ledgers_still_prunes_its_own(managed: Mana
         return bool(prune(target, managed.ledger.entries, managed.options()).changes)
 
     until(pruned, message="the role is in force")
-    assert not exists(managed, config_map(managed))
+    assert not managed.exists(config_map(managed))
 
 
 def test_the_label_of_earlier_versions_goes_at_the_next_write(managed: Managed) -> None:

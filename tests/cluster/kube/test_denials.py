@@ -9,20 +9,12 @@ import pytest
 
 from fleetbeat.api.refs import ObjectId
 from fleetbeat.kube.apply import ApplyFailed
-from fleetbeat.kube.errors import KubeError, NotFound
+from fleetbeat.kube.errors import KubeError
 from tests.support.managed import Managed, Object, config_map, crd
 from tests.support.wait import until
 from tests.support.webhook import REFUSED, refusing
 
 pytestmark = pytest.mark.cluster
-
-
-def exists(managed: Managed, obj: Object) -> bool:
-    try:
-        managed.live(obj)
-    except NotFound:
-        return False
-    return True
 
 
 def bad(managed: Managed, name: str) -> Object:
@@ -70,7 +62,7 @@ def test_a_webhooks_denials_stop_the_stage(managed: Managed, webhook: str) -> No
         f"denied the request: {name} breaks the rule of this house"
         for name in ("one", "two")
     ]
-    assert not exists(managed, good)
+    assert not managed.exists(good)
     assert failed.value.result.changes == ()
 
 
@@ -84,7 +76,7 @@ def test_a_quotas_denials_stop_the_stage(managed: Managed, quota: None) -> None:
         f"Secret/{managed.namespace}/{name}" for name in ("one", "two")
     ]
     assert all("exceeded quota: q" in line for line in lines)
-    assert not exists(managed, good)
+    assert not managed.exists(good)
 
 
 def test_a_lone_denied_object_is_told_the_same_way(managed: Managed, webhook: str) -> None:
@@ -130,5 +122,5 @@ def test_a_write_that_fails_after_its_dry_run_stops_no_valid_one(managed: Manage
     lines = failed.value.message.splitlines()
     assert len(lines) == 2
     assert all("apply failed (Forbidden)" in line and "exceeded quota" in line for line in lines)
-    assert exists(managed, late)
-    assert sum(exists(managed, obj) for obj in secrets) == 1
+    assert managed.exists(late)
+    assert sum(managed.exists(obj) for obj in secrets) == 1

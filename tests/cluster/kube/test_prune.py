@@ -12,7 +12,6 @@ from fleetbeat.errors import LostLease
 from fleetbeat.kube import marks
 from fleetbeat.kube import prune as module
 from fleetbeat.kube.apply import Pruned, prune
-from fleetbeat.kube.errors import NotFound
 from fleetbeat.kube.ledger import LedgerEntry
 from fleetbeat.kube.metadata import Live, still_there
 from fleetbeat.kube.target import Target
@@ -33,14 +32,6 @@ def prune_all(managed: Managed, **options: object) -> Pruned:
     return prune(managed.target, managed.ledger.entries, managed.options(**options))
 
 
-def exists(managed: Managed, obj: Object) -> bool:
-    try:
-        managed.live(obj)
-    except NotFound:
-        return False
-    return True
-
-
 def test_stale_objects_are_deleted(managed: Managed) -> None:
     """What the ledger names and still carries our labels goes, in reverse order of apply."""
     service = {**config_map(managed), "kind": "Service", "spec": {"ports": [{"port": 80}]}}
@@ -52,7 +43,7 @@ def test_stale_objects_are_deleted(managed: Managed) -> None:
         ("ConfigMap", "deleted"),
     ]
     assert not pruned.remaining
-    assert not exists(managed, config_map(managed))
+    assert not managed.exists(config_map(managed))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +64,7 @@ def test_what_is_not_ours_or_marked_stays(managed: Managed, patch: Object, told:
     managed.apply(config_map(managed))
     managed.update_as("dashboard", config_map(managed), {"metadata": patch})
     pruned = prune_all(managed)
-    assert exists(managed, config_map(managed))
+    assert managed.exists(config_map(managed))
     assert [change.action for change in pruned.changes] == ([told] if told else [])
     assert not pruned.remaining
     assert managed.client.stats["DELETE", "configmaps"] == 0
@@ -98,7 +89,7 @@ def test_an_object_that_changes_before_the_delete_is_looked_at_again(
     monkeypatch.setattr(module, "get_metadata", look_then_lose)
     pruned = prune_all(managed)
     assert (looks, pruned.changes) == (2, ())
-    assert exists(managed, config_map(managed))
+    assert managed.exists(config_map(managed))
 
 
 def test_an_object_made_anew_before_the_delete_stays(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +109,7 @@ def test_an_object_made_anew_before_the_delete_stays(managed: Managed, monkeypat
 
     monkeypatch.setattr(module, "get_metadata", look_then_replace)
     assert prune_all(managed).changes == ()
-    assert exists(managed, config_map(managed))
+    assert managed.exists(config_map(managed))
 
 
 def test_objects_that_stay_under_another_id_are_kept(managed: Managed) -> None:
@@ -127,7 +118,7 @@ def test_objects_that_stay_under_another_id_are_kept(managed: Managed) -> None:
     entries = managed.ledger.entries
     kept = {entry.uid for entry in entries.values()}
     assert prune(managed.target, entries, managed.options(), kept).changes == ()
-    assert exists(managed, config_map(managed))
+    assert managed.exists(config_map(managed))
 
 
 def test_an_id_of_the_wrong_scope_deletes_nothing(managed: Managed) -> None:
@@ -165,7 +156,7 @@ def test_refused_deletes_remain_and_are_told(managed: Managed) -> None:
     pruned = prune(target, managed.ledger.entries, managed.options())
     assert pruned.remaining == dict(managed.ledger.entries)
     assert "delete failed" in pruned.errors[0]
-    assert exists(managed, config_map(managed))
+    assert managed.exists(config_map(managed))
 
 
 def test_a_lost_lease_deletes_nothing(managed: Managed) -> None:
@@ -177,7 +168,7 @@ def test_a_lost_lease_deletes_nothing(managed: Managed) -> None:
     managed.apply(config_map(managed))
     with pytest.raises(LostLease):
         prune_all(managed, guard=guard)
-    assert exists(managed, config_map(managed))
+    assert managed.exists(config_map(managed))
 
 
 def test_termination_can_be_seen(managed: Managed) -> None:

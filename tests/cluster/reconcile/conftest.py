@@ -12,8 +12,10 @@ from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.reconcile.context import Context
 from fleetbeat.settings import Settings
 from tests.support.deployed import Deployed
+from tests.support.sources import Sources
 from tools import binaries
 from tools.clusters import Cluster
+from tools.gitserver import GitServer
 from workers.embedded.s3 import EmbeddedS3
 
 
@@ -47,3 +49,16 @@ def ctx(
 def deployed(ctx: Context, client: KubeClient, namespace: str) -> Deployed:
     """No Kustomization yet."""
     return Deployed(ctx, client, namespace)
+
+
+@pytest.fixture
+def sources(ctx: Context, client: KubeClient, namespace: str) -> Sources:
+    """No GitRepository yet."""
+    return Sources(ctx, client, namespace)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[GitServer]:
+    """A Git server of this test's own."""
+    with GitServer(tmp_path / "git") as made:
+        yield made

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from fleetbeat.kube.client import KubeClient
-from fleetbeat.reconcile.context import Context
 from tests.support.sources import Sources
 from tools.githubapi import GithubApi
 from tools.gitrepo import GitRepo
@@ -22,12 +20,6 @@ pytestmark = pytest.mark.cluster
 KEY, OTHER = make_key(passphrase="right"), make_key()
 FILES = {"app.yaml": "a: 1\n"}
 LOGIN: dict[str, Any] = {"secretRef": {"name": "login"}}
-
-
-@pytest.fixture
-def sources(ctx: Context, client: KubeClient, namespace: str) -> Sources:
-    """No GitRepository yet."""
-    return Sources(ctx, client, namespace)
 
 
 @pytest.fixture(scope="module")

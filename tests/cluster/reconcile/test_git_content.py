@@ -11,8 +11,6 @@ import pytest
 
 from fleetbeat.api.meta import LINKS_KEY
 from fleetbeat.artifacts.store import Source
-from fleetbeat.kube.client import KubeClient
-from fleetbeat.reconcile.context import Context
 from tests.support import signing
 from tests.support.hostile import add_blob, add_tree, commit_tree
 from tests.support.signing import SshSigner
@@ -23,12 +21,6 @@ from tools.gitserver import GitServer
 pytestmark = pytest.mark.cluster
 
 VERIFY = {"secretRef": {"name": "keys"}, "mode": "HEAD"}
-
-
-@pytest.fixture
-def sources(ctx: Context, client: KubeClient, namespace: str) -> Sources:
-    """No GitRepository yet."""
-    return Sources(ctx, client, namespace)
 
 
 @pytest.fixture

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from time import monotonic
 
 import pytest
 
-from fleetbeat.kube.client import KubeClient
 from fleetbeat.reconcile import politeness
 from fleetbeat.reconcile.context import Context
 from tests.support.sources import Sources
@@ -18,19 +15,6 @@ from tools.gitrepo import GitRepo
 from tools.gitserver import GitServer
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture
-def sources(ctx: Context, client: KubeClient, namespace: str) -> Sources:
-    """No GitRepository yet."""
-    return Sources(ctx, client, namespace)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[GitServer]:
-    """A Git server of this test's own."""
-    with GitServer(tmp_path / "git") as made:
-        yield made
 
 
 @pytest.fixture

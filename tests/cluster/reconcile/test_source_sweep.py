@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from fleetbeat.artifacts import store as artifact_store
 from fleetbeat.errors import StorageFailed
-from fleetbeat.kube.client import KubeClient
 from fleetbeat.reconcile import sourceartifact, sourcesweep
-from fleetbeat.reconcile.context import Context
 from tests.support.sources import Sources
 from tools.gitrepo import GitRepo
 from tools.gitserver import Access, GitServer
@@ -21,19 +17,6 @@ from tools.gitserver import Access, GitServer
 pytestmark = pytest.mark.cluster
 
 FILES = {"app.yaml": "a: 1\n"}
-
-
-@pytest.fixture
-def sources(ctx: Context, client: KubeClient, namespace: str) -> Sources:
-    """No GitRepository yet."""
-    return Sources(ctx, client, namespace)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[GitServer]:
-    """A Git server of this test's own."""
-    with GitServer(tmp_path / "git") as made:
-        yield made
 
 
 @pytest.fixture
