@@ -8,35 +8,17 @@ Checks the order by the histories (to the second), and counts CPU.
 from __future__ import annotations
 
 import sys
-import tempfile
-import threading
 import time
-from pathlib import Path
 from typing import Any
 
-from bench.mttp import is_ready, usage
-from bench.workload import GIT, KS, NAMESPACE, in_parallel
+from bench.rig import SETTLED, cpu, is_ready, rigged
+from bench.workload import GIT, KS, NAMESPACE, in_parallel, resource
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
-from tools.clusters import ClusterSet
-from tools.gitserver import GitServer
-from workers.cli.connect import Access
 from workers.stack import Stack
-from workers.up import prepare
 
 MOST = 1800.0
 """Seconds."""
-
-
-def resource(kind: Any, name: str, spec: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """API path and object."""
-    meta = {"name": name, "namespace": NAMESPACE}
-    return kind.path(NAMESPACE, name), {
-        "apiVersion": kind.api_version,
-        "kind": kind.name,
-        "metadata": meta,
-        "spec": spec,
-    }
 
 
 def graph(layers: int, width: int) -> list[tuple[str, dict[str, Any]]]:
@@ -67,19 +49,12 @@ def content(release: str) -> dict[str, str | None]:
 def main() -> None:
     """Run and print."""
     layers, width = (int(word) for word in (sys.argv[1:] or ["50", "20"]))
-    with (
-        tempfile.TemporaryDirectory(prefix="fleetbeat-bench-") as directory,
-        ClusterSet("hub") as clusters,
-        GitServer(Path(directory, "git")) as git,
-    ):
-        hub = clusters["hub"]
-        repo = git.create("repo")
+    with rigged() as rig:
+        repo = rig.git.create("repo")
         repo.commit(content("1"), "release 1")
-        prepare(Access(hub.kubeconfig, None, "flux-system"))
-        hub.create_namespace(NAMESPACE)
-        client = KubeClient(ClusterConfig.from_kubeconfig(hub.kubeconfig, trusted=True))
-        with Stack(Path(directory, "stack"), hub.kubeconfig) as stack:
-            threading.Event().wait(8)
+        client = KubeClient(ClusterConfig.from_kubeconfig(rig.hub.kubeconfig, trusted=True))
+        with rig.stack() as stack:
+            time.sleep(SETTLED)
             source = resource(GIT, "repo", {"interval": "1h", "url": repo.url, "ref": {"branch": "main"}})
             client.apply(*source, "bench")
             writes = graph(layers, width)
@@ -94,14 +69,13 @@ def main() -> None:
 
 def measure(phase: str, stack: Stack, client: KubeClient, head: str, work: Any) -> None:
     """Do it, and wait until every Kustomization is Ready at `head`."""
-    roles = [m for m in stack.members.values() if m.server.pid and m.name != "flower"]
-    before, begun = sum(usage(m.server.pid)[0] for m in roles if m.server.pid), time.monotonic()
+    before, begun = cpu(stack), time.monotonic()
     work()
     while waiting := [i for i in client.list(KS.path(NAMESPACE))["items"] if not is_ready(i, head)]:
         if time.monotonic() - begun > MOST:
             raise SystemExit(f"{phase}: {len(waiting)} are not Ready, such as {waiting[0]['metadata']['name']}")
         time.sleep(1)
-    took, after = time.monotonic() - begun, sum(usage(m.server.pid)[0] for m in roles if m.server.pid)
+    took, after = time.monotonic() - begun, cpu(stack)
     print(f"{phase}: {took:.1f} s, {after - before:.1f} s CPU of Fleetbeat's processes", flush=True)
 
 

@@ -9,24 +9,18 @@ meanwhile. All of them share one GitRepository; each has one ConfigMap and one D
 from __future__ import annotations
 
 import sys
-import tempfile
-import threading
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from bench.mttp import is_ready, make_account, usage
-from bench.workload import GIT, KS, NAMESPACE, in_parallel
+from bench.rig import SETTLED, cpu, give_up, is_ready, rigged
+from bench.workload import GIT, KS, NAMESPACE, in_parallel, resource
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
-from tools.clusters import Cluster, ClusterSet
-from tools.gitserver import GitServer
-from workers.cli.connect import Access
+from tools.clusters import Cluster
 from workers.stack import Stack
-from workers.up import prepare
 
 TOUCHED = 5
 COMMITS = 3
@@ -60,7 +54,7 @@ def manifest(number: int, release: str) -> str:
 def resources(count: int, url: str) -> list[tuple[str, dict[str, Any]]]:
     """API path and body of the source and of every Kustomization."""
     source = {"url": url, "interval": "10m", "ref": {"branch": "main"}}
-    found = [(GIT.path(NAMESPACE, "mono"), _resource(GIT, "mono", source))]
+    found = [resource(GIT, "mono", source)]
     for number in range(count):
         name = name_of(number)
         spec = {
@@ -72,13 +66,8 @@ def resources(count: int, url: str) -> list[tuple[str, dict[str, Any]]]:
             "serviceAccountName": "applier",
             "sourceRef": {"kind": "GitRepository", "name": "mono"},
         }
-        found.append((KS.path(NAMESPACE, name), _resource(KS, name, spec)))
+        found.append(resource(KS, name, spec))
     return found
-
-
-def _resource(kind: Any, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": NAMESPACE}
-    return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": spec}
 
 
 class Bench:
@@ -103,13 +92,13 @@ class Bench:
         """
         touched = [number * (self.count // TOUCHED) for number in range(TOUCHED)]
         head = self.repo.commit({f"apps/{name_of(n)}/app.yaml": manifest(n, release) for n in touched}, release)
-        cpu, seen, begun = self.cpu(), len(self.cluster.requests()), time.monotonic()
+        spent, seen, begun = cpu(self.stack), len(self.cluster.requests()), time.monotonic()
         body = {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": str(time.time_ns())}}}
         self.client.patch(GIT.path(NAMESPACE, "mono"), body)
         self.await_at(touched, head)
         first = time.monotonic() - begun
         self.await_at(range(self.count), head)
-        return first, time.monotonic() - begun, self.cpu() - cpu, self.applied(seen)
+        return first, time.monotonic() - begun, cpu(self.stack) - spent, self.applied(seen)
 
     def applied(self, since: int) -> Counter[str]:
         """Requests for ConfigMaps of the applications and Deployments."""
@@ -126,42 +115,29 @@ class Bench:
             if is_ready(self.client.get(KS.path(NAMESPACE, waiting[-1])), head):
                 waiting.pop()
             elif time.monotonic() > deadline:
-                raise SystemExit(
-                    "not done in time:\n" + "\n".join(m.server.tail() for m in self.stack.members.values())
-                )
+                raise give_up(self.stack)
             else:
                 time.sleep(0.02)
-
-    def cpu(self) -> float:
-        """CPU seconds of Fleetbeat's processes so far, Flower apart."""
-        return sum(usage(m.server.pid)[0] for m in self.stack.members.values() if m.server.pid and m.name != "flower")
 
 
 def main() -> None:
     """Run and print."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 500
     console = Console()
-    with (
-        tempfile.TemporaryDirectory(prefix="fleetbeat-bench-") as directory,
-        ClusterSet("hub", audit=True) as clusters,
-        GitServer(Path(directory, "git")) as git,
-    ):
-        hub = clusters["hub"]
-        repo = git.create("mono")
+    with rigged() as rig:
+        repo = rig.git.create("mono")
         repo.commit({f"apps/{name_of(n)}/app.yaml": manifest(n, "1") for n in range(count)}, "release 1")
-        prepare(Access(hub.kubeconfig, None, "flux-system"))
-        make_account(hub)
-        with Stack(Path(directory, "stack"), hub.kubeconfig) as stack:
-            bench = Bench(count, hub, stack, repo)
-            threading.Event().wait(8)
+        with rig.stack() as stack:
+            bench = Bench(count, rig.hub, stack, repo)
+            time.sleep(SETTLED)
             console.print(f"install of {count} paths: {bench.install():.1f} s")
             for release in range(2, 2 + COMMITS):
-                threading.Event().wait(3)
-                first, last, cpu, verbs = bench.commit(str(release))
+                time.sleep(3)
+                first, last, seconds, verbs = bench.commit(str(release))
                 told = ", ".join(f"{verb} {number}" for verb, number in sorted(verbs.items()))
                 console.print(
                     f"commit {release - 1} touching {TOUCHED}: those Ready after {first:.2f} s, all {count} after "
-                    f"{last:.2f} s, {cpu:.2f} CPU s; requests for applied objects: {told}"
+                    f"{last:.2f} s, {seconds:.2f} CPU s; requests for applied objects: {told}"
                 )
 
 

@@ -11,32 +11,25 @@ run: compare nothing across machines.
 from __future__ import annotations
 
 import sys
-import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psutil
 from rich.console import Console
 from rich.table import Table
 
+from bench.rig import SETTLED, give_up, is_ready, rigged, roles, usage
 from bench.workload import GIT, INTERVAL, KS, NAMESPACE, files, floor, in_parallel, pair, rendered
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import NotFound
-from tools.clusters import Cluster, ClusterSet
-from tools.gitserver import GitServer
-from workers.cli.connect import Access
+from tools.clusters import Cluster
 from workers.stack import Stack
-from workers.up import prepare
-
-APART = ("flower",)
 
 
 @dataclass
@@ -153,9 +146,7 @@ class Bench:
         deadline = time.monotonic() + timeout
         while not done():
             if time.monotonic() > deadline or any(m.server.exit_code is not None for m in self.stack.members.values()):
-                raise SystemExit(
-                    "not done in time:\n" + "\n".join(m.server.tail() for m in self.stack.members.values())
-                )
+                raise give_up(self.stack)
             time.sleep(pause)
 
     def measure(self, phase: str, work: Callable[[], None]) -> None:
@@ -178,13 +169,11 @@ class Bench:
 
     def roles(self) -> dict[str, tuple[float, float]]:
         """role → CPU seconds and PSS in MiB so far, children included."""
-        return {
-            m.name: usage(m.server.pid) for m in self.stack.members.values() if m.server.pid and m.name not in APART
-        }
+        return {m.name: usage(m.server.pid) for m in roles(self.stack) if m.server.pid}
 
     def others(self) -> dict[str, float]:
         """Program → CPU seconds so far of everything else: servers, Flower, the bench."""
-        roots = [m.server.pid for m in self.stack.members.values() if m.server.pid and m.name not in APART]
+        roots = [m.server.pid for m in roles(self.stack)]
         ours = {child.pid for root in roots for child in psutil.Process(root).children(recursive=True)} | set(roots)
         found: dict[str, float] = {}
         for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
@@ -195,59 +184,24 @@ class Bench:
         return found
 
 
-def usage(pid: int) -> tuple[float, float]:
-    """CPU seconds and PSS in MiB of a process and its children."""
-    parent = psutil.Process(pid)
-    family = (parent, *parent.children(recursive=True))
-    times = [process.cpu_times() for process in family]
-    return sum(t.user + t.system for t in times), sum(p.memory_full_info().pss for p in family) / 2**20
-
-
 def path_of(kind: Any, item: dict[str, Any]) -> str:
     """API path of a resource."""
     path: str = kind.path(NAMESPACE, item["metadata"]["name"])
     return path
 
 
-def is_ready(item: dict[str, Any], head: str) -> bool:
-    """Ready at a commit."""
-    status = item.get("status") or {}
-    ready = next((c["status"] for c in status.get("conditions") or [] if c["type"] == "Ready"), "")
-    return ready == "True" and status.get("lastAppliedRevision", "").endswith(head)
-
-
-def make_account(cluster: Cluster) -> None:
-    """The namespace and the service account that applies are made as."""
-    cluster.create_namespace(NAMESPACE)
-    cluster.api("POST", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", {"metadata": {"name": "applier"}})
-    binding = {
-        "metadata": {"name": "applier"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"kind": "ServiceAccount", "name": "applier", "namespace": NAMESPACE}],
-    }
-    cluster.api("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding)
-
-
 def main() -> None:
     """Run and print."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     console = Console()
-    with (
-        tempfile.TemporaryDirectory(prefix="fleetbeat-bench-") as directory,
-        ClusterSet("hub", audit=True) as clusters,
-        GitServer(Path(directory, "git")) as git,
-    ):
-        hub = clusters["hub"]
-        repo = git.create("podinfo")
+    with rigged() as rig:
+        repo = rig.git.create("podinfo")
         repo.commit(files("1"), "release 1")
-        prepare(Access(hub.kubeconfig, None, "flux-system"))
-        make_account(hub)
-        bare, whole = floor(count, hub, whole=False), floor(count, hub, whole=True)
-        stack = Stack(Path(directory, "stack"), hub.kubeconfig)
-        with stack:
-            bench = Bench(count, hub, stack, repo)
+        bare, whole = floor(count, rig.hub, whole=False), floor(count, rig.hub, whole=True)
+        with rig.stack() as stack:
+            bench = Bench(count, rig.hub, stack, repo)
             bench.until(lambda: bool(stack.members["hub"].server.pid))
-            threading.Event().wait(8)
+            time.sleep(SETTLED)
             bench.run()
     table = Table(title=f"{count} pairs of GitRepository and Kustomization", box=None)
     for column in ("phase", "seconds", "× bare", "× whole", "CPU s", "PSS MiB", "requests", "writes", "LISTs"):

@@ -70,10 +70,16 @@ def files(release: str) -> dict[str, str | None]:
     return {f"deploy/{name}": text.replace("RELEASE", release) for name, text in PODINFO.items()}
 
 
+def resource(kind: Any, name: str, spec: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """API path and body of a resource in the benchmark's namespace."""
+    metadata = {"name": name, "namespace": NAMESPACE}
+    body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": spec}
+    return kind.path(NAMESPACE, name), body
+
+
 def pair(number: int, url: str) -> list[tuple[str, dict[str, Any]]]:
     """API path and body of the two resources of one pair."""
     name = f"app-{number:04d}"
-    meta = {"name": name, "namespace": NAMESPACE}
     source = {"url": url, "interval": f"{INTERVAL}s", "ref": {"branch": "main"}}
     spec = {
         "interval": f"{INTERVAL}s",
@@ -86,13 +92,7 @@ def pair(number: int, url: str) -> list[tuple[str, dict[str, Any]]]:
         "serviceAccountName": "applier",
         "sourceRef": {"kind": "GitRepository", "name": name},
     }
-    return [
-        (
-            GIT.path(NAMESPACE, name),
-            {"apiVersion": GIT.api_version, "kind": GIT.name, "metadata": meta, "spec": source},
-        ),
-        (KS.path(NAMESPACE, name), {"apiVersion": KS.api_version, "kind": KS.name, "metadata": meta, "spec": spec}),
-    ]
+    return [resource(GIT, name, source), resource(KS, name, spec)]
 
 
 def rendered(number: int) -> list[tuple[str, dict[str, Any]]]:
