@@ -40,6 +40,15 @@ def _listed(client: KubeClient) -> bool:
     return any(resource["kind"] == "Latecomer" for resource in answer["resources"])
 
 
+def _gone(client: KubeClient) -> bool:
+    """Neither defined nor served: a definition that is on its way out is still there, and still listed, for a while."""
+    try:
+        client.request("GET", _CRD)
+    except NotFound:
+        return not _listed(client)
+    return False
+
+
 @pytest.fixture
 def looked_once(client: KubeClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[Discovery]:
     """A discovery that has looked before the kind Latecomer came, and will not look at everything again."""
@@ -50,6 +59,7 @@ def looked_once(client: KubeClient, monkeypatch: pytest.MonkeyPatch) -> Iterator
     until(lambda: _listed(client), message="Latecomer is listed")
     yield discovery
     client.delete(_CRD)
+    until(lambda: _gone(client), message="Latecomer is gone")
 
 
 def test_a_new_kind_is_found_without_another_look_at_everything(looked_once: Discovery) -> None:
