@@ -93,7 +93,7 @@ func buildView(view *View, dir string, parts *Parts) (result *BuildResult, err e
 	if err := view.Prepare(dir, parts); err != nil {
 		return nil, err
 	}
-	result = &BuildResult{Objects: []json.RawMessage{}, Texts: map[int]string{}, Closure: view.closure}
+	result = &BuildResult{Objects: []json.RawMessage{}, Texts: map[int]string{}, Closure: view.closure, Notes: view.notes}
 	if view.decrypting {
 		if result.Sealed, err = view.sealedFiles(dir); err != nil || len(result.Sealed) > 0 {
 			return result, err

@@ -14,9 +14,12 @@ import (
 // Prepare lays over the view the kustomization file that the spec asks for in a directory: the one that is there, or
 // else one that lists every manifest below, extended by the parts of the spec. Like Flux it calls no such file empty.
 func (v *View) Prepare(dir string, parts *Parts) error {
-	name, k, err := v.findKustomization(dir)
+	name, k, odd, err := v.findKustomization(dir)
 	if err != nil {
 		return err
+	}
+	if odd != nil {
+		v.notes = append(v.notes, fmt.Sprintf("%s: %v: left out, with whatever else kustomize does not know there", name, odd))
 	}
 	switch {
 	case k == nil:
@@ -27,7 +30,7 @@ func (v *View) Prepare(dir string, parts *Parts) error {
 	case len(k.Resources) == 0:
 		// What Flux does about such a file marks all that it generates; to render otherwise would change live objects.
 		k.BuildMetadata = []string{types.OriginAnnotations}
-	case parts.empty():
+	case parts.empty() && odd == nil:
 		return nil
 	}
 	if err := v.extend(k, dir, parts); err != nil {
@@ -43,21 +46,27 @@ func (v *View) Prepare(dir string, parts *Parts) error {
 }
 
 // findKustomization reads the kustomization file of a directory; nil when there is none. Kustomize itself complains
-// about a second one.
-func (v *View) findKustomization(dir string) (string, *types.Kustomization, error) {
+// about a second one. Like Flux it leaves out fields of this one file that kustomize does not know; odd names the first.
+func (v *View) findKustomization(dir string) (name string, k *types.Kustomization, odd, err error) {
 	for _, base := range konfig.RecognizedKustomizationFileNames() {
-		name := path.Join(dir, base)
+		name = path.Join(dir, base)
 		content, err := v.readTree(name)
 		if err != nil {
 			continue
 		}
-		k := &types.Kustomization{}
-		if err := k.Unmarshal(content); err != nil {
-			return "", nil, fmt.Errorf("%s: %w", name, err)
+		k = &types.Kustomization{}
+		odd = k.Unmarshal(content)
+		if odd != nil && !strings.Contains(odd.Error(), "unknown field") {
+			return "", nil, nil, fmt.Errorf("%s: %w", name, odd)
 		}
-		return name, k, nil
+		if odd != nil {
+			if err := yaml.Unmarshal(content, k); err != nil {
+				return "", nil, nil, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		return name, k, odd, nil
 	}
-	return "", nil, nil
+	return "", nil, nil, nil
 }
 
 // manifests lists, relative to dir, every YAML file below it; a subdirectory with a kustomization file of its own

@@ -86,6 +86,7 @@ type BuildResult struct {
 	Where   []string          `json:"where,omitempty"`   // the file of each object, if Parts.Where asked for it
 	Sealed  []Sealed          `json:"sealed,omitempty"`  // files to be decrypted first; then there are no objects
 	Origins []Sealed          `json:"origins,omitempty"` // encrypted files that objects are made of
+	Notes   []string          `json:"notes,omitempty"`   // what the author should know although the build succeeds
 }
 
 // TextsResult holds the YAML of each object, "" of those that substitution cannot change.

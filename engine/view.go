@@ -37,6 +37,8 @@ type View struct {
 	// decrypting notes the encrypted files that are read.
 	decrypting bool
 	origins    map[string]Sealed
+	// notes are what the author should know of a build that succeeds.
+	notes []string
 }
 
 // aborted is what View panics with.

@@ -19,7 +19,7 @@ import msgspec
 from fleetbeat.api.conditions import get_condition, remove_condition
 from fleetbeat.api.meta import LINKS_KEY
 from fleetbeat.api.source import GitRepositorySpec, GitRepositoryStatus
-from fleetbeat.errors import FleetbeatError, IncludeUnavailable, VerificationFailed
+from fleetbeat.errors import FleetbeatError, IncludeNotCopied, IncludeUnavailable, VerificationFailed
 from fleetbeat.kube.errors import NotFound
 from fleetbeat.reconcile.gitaccount import Login, account_of
 from fleetbeat.reconcile.gitinclude import PAUSE, Copied, resolve
@@ -79,7 +79,9 @@ class GitWork(SourceWork[GitRepositorySpec]):
             self.attempt.condition(status, VERIFIED, "True", "Succeeded", message)
 
     def blame(self, error: FleetbeatError) -> str:
-        """An included source that cannot be used is told apart from the source's own server."""
+        """An included source that is not there, or does not fit, is told apart from the source's own server."""
+        if isinstance(error, IncludeNotCopied):
+            return "StorageOperationFailed"
         return "IncludeUnavailable" if isinstance(error, IncludeUnavailable) else super().blame(error)
 
     @property

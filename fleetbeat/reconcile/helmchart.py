@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from typing import Any, BinaryIO, ClassVar, cast
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -41,6 +40,7 @@ from fleetbeat.reconcile.sourcework import (
 from fleetbeat.sources.helm.build import Built, Options, from_repository, from_tree, marked
 from fleetbeat.sources.helm.repositories import ChartRepository
 from fleetbeat.sources.helm.tree import SourceTree
+from fleetbeat.sources.pools import host_of
 
 RETRY_SOON = 30.0
 """Seconds until a source is looked for again that will wake the chart itself, normally."""
@@ -177,7 +177,7 @@ def build_chart(work: ChartWork) -> Outcome | None:
 def _from_repository(work: ChartWork, out: BinaryIO) -> Outcome | None:
     assert work.repository is not None  # noqa: S101 - set by find_source
     repository = _repository(work)
-    host = urlsplit(work.repository.url).netloc.rpartition("@")[2]
+    host = host_of(work.repository.url)
     if work.origin is None and (waiting := _put_off(work, host)):
         return waiting
     found = repository.find(work.spec.chart, work.spec.version)

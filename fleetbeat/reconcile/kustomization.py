@@ -170,6 +170,8 @@ def build(work: KustomizationWork) -> Outcome | None:
         if work.file.exists():
             raise
         raise ArtifactFailed("the cache was emptied during the build; building again", retry_after=1.0) from error
+    for note in work.rendered.notes:
+        work.event("BuildWarning", note, warning=True, metadata=work.metadata)
     return None
 
 

@@ -6,10 +6,10 @@ themselves.
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -31,13 +31,8 @@ from fleetbeat.sources.oci.reference import Repository
 from fleetbeat.sources.oci.registry import Registry
 from fleetbeat.state import Look
 
-log = logging.getLogger(__name__)
-
 LOOK_SECONDS = 15.0
 """For one look; a registry that takes longer is asked again by each source's own run, within its own timeout."""
-
-Settle = Callable[[Iterable[str], Mapping[str, str]], None]
-"""Ends the sweep for refs, but for those that are poked (ref → why)."""
 
 
 class Way(NamedTuple):
@@ -60,8 +55,39 @@ class FollowedTag(NamedTuple):
     seconds: float
 
 
-Group = tuple[Repository, Access, OCIRef | None, float]
-"""All that decides what a look finds: an access is equal in every part that a registry may see or prove."""
+class Asked(NamedTuple):
+    """All that decides what a look finds: an access is equal in every part that a registry may see or prove."""
+
+    repository: Repository
+    access: Access
+    picks: OCIRef | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """One look at what a reference names, for all that may see the same there."""
+
+    asked: Asked
+    sources: Sequence[FollowedTag]
+    deadline: Deadline
+
+    @property
+    def refs(self) -> list[str]:
+        """The sources."""
+        return [source.ref for source in self.sources]
+
+    @property
+    def host(self) -> str:
+        """The registry."""
+        return self.asked.repository.host
+
+    def look(self) -> dict[str, str]:
+        """ref → why it needs a run."""
+        repository, access, picks, seconds = self.asked
+        until = Deadline.after(min(seconds, self.deadline.left()), OCIPullFailed)
+        revision = pick(Registry(repository, access, until), picks).revision
+        return {s.ref: f"the registry has {revision}" for s in self.sources if s.revision != revision}
 
 
 def read_oci(ctx: Context, look: Look, memo: bytes | None, record: bytes | None) -> FollowedTag | str:
@@ -84,22 +110,21 @@ def _reaching(spec: OCIRepositorySpec) -> OCIRepositorySpec:
     return msgspec.structs.replace(spec, interval="", url="", ignore=None, layer_selector=None, ref=None, timeout="")
 
 
-def ask_registries(
-    ctx: Context, pool: ThreadPoolExecutor, sources: Sequence[FollowedTag], deadline: Deadline, settle: Settle
-) -> int:
-    """Settle each group as its registry answers; returns how many looks there were."""
+def lookups_of(
+    ctx: Context, pool: ThreadPoolExecutor, sources: Sequence[FollowedTag], deadline: Deadline
+) -> tuple[list[Lookup], dict[str, str]]:
+    """The looks that serve all of them, and why some need a run whatever their registry says."""
     ways = list(dict.fromkeys(source.way for source in sources))
     accesses = dict(zip(ways, pool.map(partial(_access, ctx, deadline), ways), strict=True))
-    groups: dict[Group, list[FollowedTag]] = defaultdict(list)
+    groups: dict[Asked, list[FollowedTag]] = defaultdict(list)
     lost: dict[str, str] = {}
     for source in sources:
         access = accesses[source.way]
         if isinstance(access, str):
             lost[source.ref] = access
         else:
-            groups[source.way.repository, access, source.picks, source.seconds].append(source)
-    settle((), lost)
-    return _ask(pool, groups, deadline, settle)
+            groups[Asked(source.way.repository, access, source.picks, source.seconds)].append(source)
+    return [Lookup(asked, members, deadline) for asked, members in groups.items()], lost
 
 
 def _access(ctx: Context, deadline: Deadline, way: Way) -> Access | str:
@@ -109,28 +134,3 @@ def _access(ctx: Context, deadline: Deadline, way: Way) -> Access | str:
         return access_of(ctx.targets.reader, way.namespace, way.spec, way.repository, until)
     except FleetbeatError as error:
         return error.message[:200]
-
-
-def _ask(
-    pool: ThreadPoolExecutor, groups: Mapping[Group, Sequence[FollowedTag]], deadline: Deadline, settle: Settle
-) -> int:
-    asking: dict[Future[dict[str, str]], Sequence[FollowedTag]] = {
-        pool.submit(_compare, group, members, deadline): members for group, members in groups.items()
-    }
-    for done in as_completed(asking):
-        settle((source.ref for source in asking[done]), done.result())
-    return len(asking)
-
-
-def _compare(group: Group, sources: Sequence[FollowedTag], deadline: Deadline) -> dict[str, str]:
-    """ref → why it needs a run, of one group."""
-    repository, access, picks, seconds = group
-    try:
-        until = Deadline.after(min(seconds, deadline.left()), OCIPullFailed)
-        revision = pick(Registry(repository, access, until), picks).revision
-    except FleetbeatError as error:
-        return dict.fromkeys((source.ref for source in sources), f"asked together: {error.message}"[:200])
-    except Exception as error:
-        log.exception("%s: a look failed unexpectedly", repository)
-        return dict.fromkeys((source.ref for source in sources), f"asked together: unexpected {type(error).__name__}")
-    return {source.ref: f"the registry has {revision}"[:200] for source in sources if source.revision != revision}

@@ -6,7 +6,7 @@ source's own run stores it again. A store that does not answer says nothing abou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic, time
 
@@ -32,6 +32,7 @@ class Settling:
     unseen: Mapping[str, Known]
     """Those of its refs whose objects are due to be looked for."""
     unchanged: int = 0
+    delayed: int = 0
     poked: list[str] = field(default_factory=list)
     _spent: float = 0.0
 
@@ -44,6 +45,10 @@ class Settling:
             self.ctx.state.settle(self.shard, self.fence, unchanged, poked)
         self.unchanged += len(unchanged)
         self.poked += poked
+
+    def delay(self, refs: Sequence[str], seconds: float) -> None:
+        """Leave `refs` to a later sweep."""
+        self.delayed += self.ctx.state.delay(self.shard, self.fence, refs, seconds)
 
     def _lost(self, refs: Iterable[str]) -> dict[str, str]:
         """ref → why it needs a run, of those whose object is not there; the others are remembered as seen."""

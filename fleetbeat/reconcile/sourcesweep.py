@@ -7,10 +7,9 @@ source, and its own run tells. A sweep writes nothing but that, and when it saw 
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -26,17 +25,17 @@ from fleetbeat.errors import FleetbeatError
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.gitaccount import Login, account_of
 from fleetbeat.reconcile.gitinclude import digests
-from fleetbeat.reconcile.ocisweep import FollowedTag, ask_registries, read_oci
+from fleetbeat.reconcile.ocisweep import FollowedTag, lookups_of, read_oci
 from fleetbeat.reconcile.settling import Settling
+from fleetbeat.reconcile.sharedlook import look_at_all
 from fleetbeat.reconcile.sweepable import Known, known
 from fleetbeat.reconcile.targets import HubReader
 from fleetbeat.sources.credentials import ANONYMOUS, Account
 from fleetbeat.sources.git import Deadline, Observed
-from fleetbeat.sources.git.plan import Plan
+from fleetbeat.sources.git.plan import Follow, Plan
 from fleetbeat.sources.git.poll import difference, list_refs
+from fleetbeat.sources.pools import host_of
 from fleetbeat.state import Look
-
-log = logging.getLogger(__name__)
 
 THREADS = 6
 """Servers and Secrets that are waited for at a time."""
@@ -55,10 +54,13 @@ class Polled:
     """Round trips to servers."""
     poked: tuple[str, ...]
     seconds: float = 0.0
+    delayed: int = 0
+    """Left to a later sweep, because their host was asked often enough."""
 
     def __repr__(self) -> str:
         poked = f", {len(self.poked)} poked: {', '.join(self.poked[:3])}" if self.poked else ""
-        return f"{self.unchanged} unchanged by {self.asked} looks{poked} in {self.seconds:.2f}s"
+        later = f", {self.delayed} later" if self.delayed else ""
+        return f"{self.unchanged} unchanged by {self.asked} looks{poked}{later} in {self.seconds:.2f}s"
 
 
 class Followed(NamedTuple):
@@ -73,8 +75,40 @@ class Followed(NamedTuple):
     """How long its server may take."""
 
 
-Group = tuple[str, Account, float]
-"""All that decides what a server answers: URL, account with its authorities and proxy, and how long it may take."""
+class Server(NamedTuple):
+    """All that decides what a server answers: URL, account with its authorities and proxy, and how long it may take."""
+
+    url: str
+    account: Account
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One look at the references of a repository, for all that may see the same there."""
+
+    server: Server
+    sources: Sequence[Followed]
+    deadline: Deadline
+
+    @property
+    def refs(self) -> list[str]:
+        """The sources."""
+        return [source.ref for source in self.sources]
+
+    @property
+    def host(self) -> str:
+        """Whom it asks: nobody, if all of them follow fixed commits."""
+        fixed = all(source.plan.target.follow is Follow.COMMIT for source in self.sources)
+        return "" if fixed else host_of(self.server.url)
+
+    def look(self) -> dict[str, str]:
+        """ref → why it needs a run."""
+        url, account, seconds = self.server
+        until = Deadline.after(min(seconds, self.deadline.left()))
+        found = list_refs(url, account, (source.plan.target for source in self.sources), until)
+        differences = ((source.ref, difference(source.plan, source.observed, found)) for source in self.sources)
+        return {ref: reason for ref, reason in differences if reason}
 
 
 def sweep(ctx: Context, shard: str, fence: int, refs: Sequence[str]) -> Polled:
@@ -85,7 +119,7 @@ def sweep(ctx: Context, shard: str, fence: int, refs: Sequence[str]) -> Polled:
     settling = Settling(ctx, shard, fence, unseen)
     settling.settle((), {ref: reason for ref, reason in found.items() if isinstance(reason, str)})
     asked = _ask_all(ctx, [one for one in found.values() if not isinstance(one, str)], settling)
-    return Polled(settling.unchanged, asked, tuple(settling.poked), monotonic() - begun)
+    return Polled(settling.unchanged, asked, tuple(settling.poked), monotonic() - begun, settling.delayed)
 
 
 # What is known of the sources
@@ -141,14 +175,17 @@ def _ask_all(ctx: Context, found: Sequence[Followed | FollowedTag], settling: Se
     private = [source for source in sources if not source.login.anonymous]
     with ThreadPoolExecutor(THREADS, "poll") as pool:
         try:
-            asked = _ask(pool, _grouped(public, {source.login: ANONYMOUS for source in public}), deadline, settling)
+            anonymous = {source.login: ANONYMOUS for source in public}
+            asked = look_at_all(pool, _listings(public, anonymous, deadline), settling)
             accounts = _accounts(ctx, pool, {source.login for source in private}, deadline)
             lost = {s.ref: reason for s in private if isinstance(reason := accounts[s.login], str)}
             settling.settle((), lost)
             usable = {login: account for login, account in accounts.items() if not isinstance(account, str)}
             left = [source for source in private if source.ref not in lost]
-            asked += _ask(pool, _grouped(left, usable), deadline, settling)
-            return asked + ask_registries(ctx, pool, tags, deadline, settling.settle)
+            asked += look_at_all(pool, _listings(left, usable, deadline), settling)
+            lookups, lost = lookups_of(ctx, pool, tags, deadline)
+            settling.settle((), lost)
+            return asked + look_at_all(pool, lookups, settling)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -171,40 +208,9 @@ def _account(reader: HubReader, deadline: Deadline, login: Login) -> Account | s
         return error.message[:200]
 
 
-def _grouped(sources: Iterable[Followed], accounts: Mapping[Login, Account]) -> dict[Group, list[Followed]]:
+def _listings(sources: Iterable[Followed], accounts: Mapping[Login, Account], deadline: Deadline) -> list[Listing]:
     """By what decides the answer. Credentials are equal in every part or they make different groups."""
-    groups: dict[Group, list[Followed]] = defaultdict(list)
+    groups: dict[Server, list[Followed]] = defaultdict(list)
     for source in sources:
-        groups[source.plan.url, accounts[source.login], source.seconds].append(source)
-    return groups
-
-
-def _ask(
-    pool: ThreadPoolExecutor, groups: Mapping[Group, Sequence[Followed]], deadline: Deadline, settling: Settling
-) -> int:
-    """Settle each group as its server answers; returns how many there are."""
-    asking: dict[Future[dict[str, str]], Sequence[Followed]] = {
-        pool.submit(_compare, group, members, deadline): members for group, members in groups.items()
-    }
-    for done in as_completed(asking):
-        settling.settle((source.ref for source in asking[done]), done.result())
-    return len(asking)
-
-
-def _compare(group: Group, sources: Sequence[Followed], deadline: Deadline) -> dict[str, str]:
-    """ref → why it needs a run, of one group."""
-    url, account, seconds = group
-    try:
-        until = Deadline.after(min(seconds, deadline.left()))
-        found = list_refs(url, account, (source.plan.target for source in sources), until)
-    except FleetbeatError as error:
-        return dict.fromkeys(_refs(sources), f"asked together: {error.message}"[:200])
-    except Exception as error:
-        log.exception("%s: asking for its references failed unexpectedly", url)
-        return dict.fromkeys(_refs(sources), f"asked together: unexpected {type(error).__name__}")
-    differences = ((source.ref, difference(source.plan, source.observed, found)) for source in sources)
-    return {ref: reason[:200] for ref, reason in differences if reason}
-
-
-def _refs(sources: Iterable[Followed]) -> Iterator[str]:
-    return (source.ref for source in sources)
+        groups[Server(source.plan.url, accounts[source.login], source.seconds)].append(source)
+    return [Listing(server, members, deadline) for server, members in groups.items()]

@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from time import time
 from typing import Any, ClassVar, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -29,6 +28,7 @@ from fleetbeat.reconcile.outcome import Outcome, Status, short_revision
 from fleetbeat.reconcile.run import Work
 from fleetbeat.reconcile.sourceartifact import Artifact, Memo, fence_of, key_of, record_of, stored_artifact
 from fleetbeat.reconcile.status import now_text
+from fleetbeat.sources.pools import host_of
 from fleetbeat.state.reasons import artifact_reason
 
 BACKOFF_LAST = 900.0
@@ -109,10 +109,7 @@ class SourceWork(Work[SpecT]):
     @property
     def host(self) -> str:
         """The upstream host of `spec.url`; empty where there is none to be polite to."""
-        try:
-            return urlsplit(getattr(self.spec, "url", "") or "").netloc.rpartition("@")[2]
-        except ValueError:
-            return ""
+        return host_of(getattr(self.spec, "url", None) or "")
 
     @property
     def source(self) -> Source:

@@ -76,6 +76,7 @@ class Built(msgspec.Struct, frozen=True):
     sealed: list[Sealed] = []
     """Encrypted files that must be given in plain form first; then there are no objects."""
     origins: list[Sealed] = []
+    notes: list[str] = []
     """Encrypted files that objects are made of."""
 
 

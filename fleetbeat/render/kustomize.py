@@ -52,6 +52,8 @@ class Rendered:
     """Those that were decrypted: no message may quote from them."""
     key: str = ""
     """Names the build among those of its question, for `unmoved`; "" without a cache."""
+    notes: tuple[str, ...] = ()
+    """What the author of the files should know although the build succeeded."""
 
 
 class _Build(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -63,6 +65,7 @@ class _Build(msgspec.Struct, frozen=True, omit_defaults=True):
     """Encrypted files without whose plain form there is no build; it is made at every render, in memory."""
     origins: list[Sealed] = []
     """Encrypted files that objects are made of."""
+    notes: list[str] = []
 
 
 _build_decoder = msgspec.json.Decoder(_Build)
@@ -73,6 +76,7 @@ class _RawBuild(msgspec.Struct, frozen=True, omit_defaults=True):
     texts: dict[int, str]
     sealed: list[Sealed] = []
     origins: list[Sealed] = []
+    notes: list[str] = []
 
 
 def render(
@@ -120,7 +124,7 @@ def render(
     _add_common_metadata(objects, spec.get("commonMetadata") or {})
     content = orjson.dumps(objects, option=orjson.OPT_SORT_KEYS)
     hidden = frozenset(ObjectId.of(obj) for obj in secretive)
-    return Rendered(objects, f"sha256:{_hash(content, digest_key)}", cached, hidden, key)
+    return Rendered(objects, f"sha256:{_hash(content, digest_key)}", cached, hidden, key, tuple(build.notes))
 
 
 def question_of(engine: Engine, spec: Mapping[str, Any], decrypt: bool | None = None) -> str:
@@ -218,7 +222,7 @@ class _Source:
 
 
 def _body(built: Built) -> bytes:
-    return msgspec.json.encode(_RawBuild(built.objects, built.texts, built.sealed, built.origins))
+    return msgspec.json.encode(_RawBuild(built.objects, built.texts, built.sealed, built.origins, built.notes))
 
 
 def _renew_texts(engine: Engine, build: _Build, decrypted: Sequence[int], timeout: float) -> None:

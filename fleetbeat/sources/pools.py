@@ -43,6 +43,14 @@ _LOGIN_REFUSED = (
 disable_warnings(InsecureRequestWarning)  # who sets verify to False means it
 
 
+def host_of(url: str) -> str:
+    """Host and port of a URL, without a login; empty where it names none."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
+
+
 def pool(url: str, credentials: HttpCredentials, *, verify: bool = True) -> PoolManager:
     """The pool for that URL's proxy and those certificates; without `verify` the server may show any certificate."""
     return _pool(credentials.proxy or _proxy(url), credentials.ca, credentials.certificate, credentials.key, verify)

@@ -31,7 +31,7 @@ class Share(NamedTuple):
 
 
 class Dispatch(Server):
-    """claim, poke, start, renew, finish, settle, remember, answer."""
+    """claim, poke, start, renew, finish, settle, delay, remember, answer."""
 
     def claim(
         self,
@@ -147,6 +147,12 @@ class Dispatch(Server):
             for i in chunks
             for part in (unchanged[i : i + _CHUNK],)
         )
+
+    def delay(self, shard: str, fence: int, refs: Sequence[str], seconds: float) -> int:
+        """Give back refs that a sweep still holds, to be swept in so many seconds; returns how many they were."""
+        ms = int(seconds * 1000)
+        parts = (refs[i : i + _CHUNK] for i in range(0, len(refs), _CHUNK))
+        return sum(int(self.call("delay", shard, fence, ms, *part)) for part in parts)
 
     def remember(self, shard: str, fence: int, memos: Mapping[str, bytes]) -> None:
         """Write memos (ref → JSON) of refs that a sweep still holds; those poked meanwhile keep theirs."""

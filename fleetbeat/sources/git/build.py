@@ -25,6 +25,7 @@ from fleetbeat.artifacts.chunks import Chunk
 from fleetbeat.errors import GitOperationFailed, VerificationFailed
 from fleetbeat.sources.credentials import Account
 from fleetbeat.sources.git import submodules
+from fleetbeat.sources.git.ancestry import require_on_branch
 from fleetbeat.sources.git.includes import Included, combined
 from fleetbeat.sources.git.limits import Deadline, GitLimits
 from fleetbeat.sources.git.mirror import Mirror
@@ -74,6 +75,9 @@ class Job:
             raise GitOperationFailed(f"{self.plan.url}: what the server sent is incomplete: {error!r}") from error
 
     def _attempt(self, candidates: list[Candidate], observed: Observed | None) -> GitResult:
+        if branch := self.plan.target.branch:  # a fixed commit's; its archive may be another source's, without a branch
+            self._ensure(candidates[0])
+            require_on_branch(self.server, branch, candidates[0].commit, self.cache, self.limits, self.deadline)
         if len(candidates) == 1 and not self.plan.mode and (shelved := self._shelved(candidates[0])):
             return shelved
         for candidate in candidates:

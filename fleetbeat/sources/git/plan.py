@@ -172,7 +172,9 @@ def _check_access(spec: GitRepositorySpec, url: str) -> None:
     if is_ssh(url) and spec.secret_ref is None:
         raise InvalidSpec("spec.secretRef is missing: ssh needs a Secret with the keys identity and known_hosts")
     if provider == "github" and spec.secret_ref is None:
-        raise InvalidSpec("spec.secretRef is missing: provider github needs a Secret with the keys of a GitHub App")
+        raise UnsupportedProvider(
+            "spec.secretRef is missing: provider github needs a Secret with the keys of a GitHub App"
+        )
 
 
 def _target(ref: GitRef) -> Target:

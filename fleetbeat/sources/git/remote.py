@@ -13,6 +13,7 @@ from typing import BinaryIO
 from dulwich.errors import GitProtocolError, HangupException
 from dulwich.object_store import ObjectStoreGraphWalker
 from dulwich.objects import ObjectID
+from dulwich.protocol import CAPABILITY_THIN_PACK
 
 from fleetbeat.errors import AuthenticationFailed, GitOperationFailed
 from fleetbeat.sources.credentials import Account, HttpCredentials, SshCredentials
@@ -30,7 +31,8 @@ class Remote:
     """One repository for the length of one run; make one by `connect`."""
 
     def __init__(self, url: str, client: HttpClient | SshClient) -> None:
-        self._url = url
+        self.url = url
+        """Without credentials."""
         self._client = client
 
     def refs(self, prefixes: Iterable[str]) -> dict[str, str]:
@@ -51,15 +53,36 @@ class Remote:
         with self._translated():
             self._client.fetch_pack(b"", lambda refs, depth=None: wanted, walker, out.write, depth=depth)
 
+    def fetch_history(self, tip: str, since: str, out: BinaryIO) -> None:
+        """Write to `out` a pack, whole by itself, with the commits that `tip` has and the history of `since` lacks.
+
+        Files of theirs come along from a server that cannot leave them out.
+        """
+        walker = ObjectStoreGraphWalker({ObjectID(since.encode())}, lambda _: [])
+        with self._translated(), self._whole_packs():
+            self._client.fetch_pack(
+                b"", lambda refs, depth=None: [ObjectID(tip.encode())], walker, out.write, filter_spec=b"tree:0"
+            )
+
+    @contextmanager
+    def _whole_packs(self) -> Iterator[None]:
+        """Packs without deltas on what the receiver is said to have."""
+        capabilities = self._client._fetch_capabilities  # it is the constructor's to choose, and this is one client
+        capabilities.discard(CAPABILITY_THIN_PACK)
+        try:
+            yield
+        finally:
+            capabilities.add(CAPABILITY_THIN_PACK)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         """dulwich's errors as ours, always with the URL, which holds no credentials."""
         try:
             yield
         except (GitProtocolError, HangupException) as error:
-            raise Refused(f"{self._url}: {error or 'the server closed the connection'}") from error
+            raise Refused(f"{self.url}: {error or 'the server closed the connection'}") from error
         except (AssertionError, ValueError, KeyError, IndexError, TypeError) as error:
-            raise GitOperationFailed(f"{self._url}: the server's answer is not Git's protocol: {error}") from error
+            raise GitOperationFailed(f"{self.url}: the server's answer is not Git's protocol: {error}") from error
 
 
 @contextmanager

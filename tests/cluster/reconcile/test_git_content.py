@@ -252,7 +252,7 @@ def test_an_include_that_stops_fitting(sources: Sources, repo: GitRepo, other: G
         "Reconciling": ("True", "ProgressingWithRetry"),
         "ArtifactInStorage": ("True", "Succeeded"),
         "ArtifactOutdated": ("True", "IncludeChange"),
-        "IncludeUnavailable": ("True", "CopyFailure"),
+        "StorageOperationFailed": ("True", "CopyFailure"),
     }
     assert files(sources) == {"a.yaml": b"a: 1\n", "b/o.yaml": b"o: 1\n"}
 

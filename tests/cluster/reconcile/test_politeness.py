@@ -10,7 +10,9 @@ import pytest
 
 from fleetbeat.reconcile import politeness
 from fleetbeat.reconcile.context import Context
+from fleetbeat.sources.pools import host_of
 from tests.support.sources import Sources
+from tests.support.wait import until
 from tools.gitrepo import GitRepo
 from tools.gitserver import GitServer
 
@@ -50,6 +52,35 @@ def test_a_host_that_was_asked_enough_is_asked_later(
     assert len(waiting) == 4 - asked
     for name in waiting:
         assert 0 < due_in(sources, name) <= 2 + politeness.SPREAD
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_a_sweep_takes_its_turn_too(
+    sources: Sources,
+    ctx: Context,
+    server: GitServer,
+    repo: GitRepo,
+    monkeypatch: pytest.MonkeyPatch,
+    pinned: bool,
+) -> None:
+    """What a full sweep may not ask comes to a later one, unchanged and without a run; a fixed commit asks nobody."""
+    ref = {"commit": repo.head()} if pinned else {"branch": "main"}
+    for name in ("a", "b", "c"):
+        sources.put(name, repo.url, ref=ref)
+    sources.run()
+    before = server.counts()
+    monkeypatch.setattr(politeness, "BURST", 1 / ctx.settings.host_rate)
+    monkeypatch.setattr(politeness, "SPREAD", 0.0)
+    assert ctx.state.take(f"host:{host_of(repo.url)}", 0.25, 1) == 0  # the next token comes in four seconds
+    polled = sources.sweep()
+    assert (polled.unchanged, polled.asked, polled.delayed) == ((3, 1, 0) if pinned else (0, 0, 3))
+    assert server.counts() == before
+    if not pinned:
+        assert all(0 < due_in(sources, name) <= 4 for name in "abc")
+        monkeypatch.setattr(politeness, "BURST", 30)
+        until(lambda: due_in(sources, "a") <= 0, timeout=30)
+        assert sources.sweep().unchanged == 3
+        assert (server.counts() - before)["ls-refs"] == 1
 
 
 def test_a_thousand_pokes_are_one_run(sources: Sources, server: GitServer, repo: GitRepo) -> None:

@@ -109,14 +109,31 @@ def test_images_of_spec_and_file_combine(
          r"a generated object: ConfigMap /c exists; can not use behavior"),
         ({"kustomization.yaml": "resources: [b]", "b/a.yaml": CM % "a"},
          r"^kustomize build of kustomization\.yaml: accumulating resources: couldn't make target for path 'b'"),
-        ({"kustomization.yaml": "includeTemplates: x"}, r'kustomization\.yaml: .*unknown field "includeTemplates"'),
+        ({"kustomization.yaml": "resources: [b]", "b/kustomization.yaml": "includeTemplates: x"},
+         r'unknown field "includeTemplates"'),
+        ({"kustomization.yaml": "resources: {a: b}\nodd: x"}, r"kustomization\.yaml: .*cannot unmarshal object"),
         ({"a.yaml": (CM % "a") + "data: {c: d}\n"}, r'(?s)mapping key "data" already defined'),
         ({"a.yaml": (CM % "a").replace("{name: a}", "{name: a, labels: {n: 1}}"), "kustomization.yaml":
           "resources: [a.yaml]\ncommonLabels: {team: a}"}, r"ConfigMap/a: metadata\.labels\[n\] is not a string"),
     ],
-    ids=["clash", "no-file", "unknown-field", "duplicate-key", "label"],
+    ids=["clash", "no-file", "unknown-field", "wrong-type", "duplicate-key", "label"],
 )  # fmt: skip
 def test_what_kustomize_says_is_made_readable(engine: Engine, pack: Pack, files: dict[str, str], message: str) -> None:
     """Files and objects stay, addresses and attempts that mean nothing go."""
     with pytest.raises(BuildFailed, match=message):
         render(engine, *pack(files), {})
+
+
+@pytest.mark.parametrize("in_spec", [{}, {"namePrefix": "p-"}])
+def test_an_unknown_field_of_the_top_file_is_left_out(engine: Engine, pack: Pack, in_spec: dict[str, Any]) -> None:
+    """As Flux does, so that its repositories build; the field is named, and nothing else of the file is lost."""
+    files = {
+        "kustomization.yaml": "x-common: &c {team: a}\nresources: [a.yaml]\ncommonAnnotations: *c",
+        "a.yaml": CM % "a",
+    }
+    rendered = render(engine, *pack(files), in_spec)
+    (made,) = rendered.objects
+    assert made["metadata"]["annotations"] == {"team": "a"}
+    assert made["metadata"]["name"] == f"{in_spec.get('namePrefix', '')}a"
+    (note,) = rendered.notes
+    assert note.startswith("kustomization.yaml: ") and 'unknown field "x-common"' in note

@@ -23,6 +23,7 @@ VERBS: dict[str, Callable[[State], object]] = {
     "renew": lambda s: s.renew(SHARD, ref("a"), 1),
     "finish": lambda s: s.finish(SHARD, ref("a"), 1),
     "settle": lambda s: s.settle(SHARD, 1, [ref("a")]),
+    "delay": lambda s: s.delay(SHARD, 1, [ref("a")], 1),
     "answer": lambda s: s.answer(SHARD, 1, {ref("a"): Answer(b"{}")}),
     "changed": lambda s: s.changed(),
     "ack": lambda s: s.ack([(SHARD, ref("a"), 1)]),

@@ -1,0 +1,61 @@
+"""One look at an upstream for each group of sources that may share it, many groups at a time.
+
+Owns the host's turn, and what becomes of a group whose look fails: each of its sources has a run of its own, which
+tells. Which sources may share a look, and how to look, is the kinds' business.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from typing import Protocol
+
+from fleetbeat.errors import FleetbeatError
+from fleetbeat.reconcile.politeness import polite_wait
+from fleetbeat.reconcile.settling import Settling
+
+log = logging.getLogger(__name__)
+
+
+class Group(Protocol):
+    """Sources that one look serves."""
+
+    @property
+    def host(self) -> str:
+        """Whom the look asks; empty when it asks nobody."""
+
+    @property
+    def refs(self) -> Sequence[str]:
+        """Its sources."""
+
+    def look(self) -> dict[str, str]:
+        """ref → why it needs a run; those that are not named are as they were. Raises FleetbeatError."""
+
+
+def look_at_all(pool: ThreadPoolExecutor, groups: Sequence[Group], settling: Settling) -> int:
+    """Settle each group as its upstream answers, and leave those whose host was asked often enough to a later sweep.
+
+    Returns how many were asked.
+    """
+    asking: dict[Future[dict[str, str]], Group] = {}
+    for group in groups:
+        wait = polite_wait(settling.ctx, group.host)
+        if wait:
+            settling.delay(group.refs, wait)
+        else:
+            asking[pool.submit(_looked, group)] = group
+    for done in as_completed(asking):
+        settling.settle(asking[done].refs, done.result())
+    return len(asking)
+
+
+def _looked(group: Group) -> dict[str, str]:
+    try:
+        return {ref: why[:200] for ref, why in group.look().items()}
+    except FleetbeatError as error:
+        why = f"asked together: {error.message}"
+    except Exception as error:
+        log.exception("%s: a look failed unexpectedly", group.host)
+        why = f"asked together: unexpected {type(error).__name__}"
+    return dict.fromkeys(group.refs, why[:200])
