@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -46,7 +47,8 @@ func (v *View) Prepare(dir string, parts *Parts) error {
 }
 
 // findKustomization reads the kustomization file of a directory; nil when there is none. Kustomize itself complains
-// about a second one. Like Flux it leaves out fields of this one file that kustomize does not know; odd names the first.
+// about a second one. Like Flux it leaves out fields of this one file that kustomize does not know, unless nothing would
+// be left to build (and all that was built before to delete); odd names the first.
 func (v *View) findKustomization(dir string) (name string, k *types.Kustomization, odd, err error) {
 	for _, base := range konfig.RecognizedKustomizationFileNames() {
 		name = path.Join(dir, base)
@@ -60,13 +62,18 @@ func (v *View) findKustomization(dir string) (name string, k *types.Kustomizatio
 			return "", nil, nil, fmt.Errorf("%s: %w", name, odd)
 		}
 		if odd != nil {
-			if err := yaml.Unmarshal(content, k); err != nil {
-				return "", nil, nil, fmt.Errorf("%s: %w", name, err)
+			if err := yaml.Unmarshal(content, k); err != nil || barren(k) {
+				return "", nil, nil, fmt.Errorf("%s: %w", name, cmp.Or(err, odd))
 			}
 		}
 		return name, k, odd, nil
 	}
 	return "", nil, nil, nil
+}
+
+// barren reports whether a kustomization makes no object, as one does in which `resources` is misspelt.
+func barren(k *types.Kustomization) bool {
+	return len(k.Resources)+len(k.Components)+len(k.Generators)+len(k.ConfigMapGenerator)+len(k.SecretGenerator) == 0
 }
 
 // manifests lists, relative to dir, every YAML file below it; a subdirectory with a kustomization file of its own
