@@ -16,18 +16,17 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import psutil
 from rich.console import Console
 from rich.table import Table
 
+from bench.following import follow
 from bench.rig import SETTLED, give_up, is_ready, rigged, roles, usage
 from bench.workload import GIT, INTERVAL, KS, NAMESPACE, files, floor, in_parallel, pair, rendered
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
-from fleetbeat.kube.errors import NotFound
 from tools.clusters import Cluster
 from workers.stack import Stack
 
@@ -131,29 +130,31 @@ class Bench:
         assert len(self.items(KS)) == self.count
 
     def until_all(self, kind: Any, done: Callable[[dict[str, Any]], bool]) -> None:
-        """Until every resource is done or gone. Looks at one that is not, so that looking costs next to nothing."""
+        """Until every resource is done or gone."""
+        follow(self.client.config, kind.path(NAMESPACE), done, self.patience())
 
-        while waiting := [path_of(kind, item) for item in self.items(kind) if not done(item)]:
-            self.until(partial(self.is_done, waiting[0], done))
-
-    def is_done(self, path: str, done: Callable[[dict[str, Any]], bool]) -> bool:
-        try:
-            return done(self.client.get(path))
-        except NotFound:
-            return True
-
-    def until(self, done: Callable[[], bool], timeout: float = 900, pause: float = 0.1) -> None:
-        deadline = time.monotonic() + timeout
+    def until(self, done: Callable[[], bool], pause: float = 0.1) -> None:
+        check = self.patience()
         while not done():
+            check()
+            time.sleep(pause)
+
+    def patience(self, seconds: float = 900) -> Callable[[], None]:
+        """To be called now and then: raises when it takes too long, or a process has died."""
+        deadline = time.monotonic() + seconds
+
+        def check() -> None:
             if time.monotonic() > deadline or any(m.server.exit_code is not None for m in self.stack.members.values()):
                 raise give_up(self.stack)
-            time.sleep(pause)
+
+        return check
 
     def measure(self, phase: str, work: Callable[[], None]) -> None:
         """Run a phase and note its cost."""
         before, others, seen, begun = self.roles(), self.others(), len(self.cluster.requests()), time.monotonic()
         work()
         seconds, after = time.monotonic() - begun, self.roles()
+        print(f"{phase}: {seconds:.2f} s", flush=True)
         others = {name: spent - others.get(name, 0.0) for name, spent in self.others().items()}
         roles = {name: (cpu - before[name][0], pss) for name, (cpu, pss) in after.items()}
         mine = [r for r in self.cluster.requests()[seen:] if "fleetbeat-bench" not in r.get("userAgent", "")]

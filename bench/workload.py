@@ -23,14 +23,7 @@ NAMESPACE = "bench"
 INTERVAL = 30
 """Seconds."""
 _LEDGERS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
-_READY = {
-    "type": "Ready",
-    "status": "True",
-    "reason": "ok",
-    "message": "m",
-    "lastTransitionTime": "2026-01-01T00:00:00Z",
-}
-_STATUS = {"status": {"conditions": [_READY], "observedGeneration": 1}}
+_NOW = "2026-01-01T00:00:00Z"
 GIT, KS = KINDS["GitRepository"], KINDS["Kustomization"]
 
 PODINFO = {
@@ -116,6 +109,64 @@ def rendered(number: int) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
+def revision(release: int) -> str:
+    """As a Git source has it."""
+    return f"main@sha1:{release:040x}"
+
+
+def _condition(kind: str, reason: str, message: str) -> dict[str, Any]:
+    told = {"type": kind, "status": "True", "reason": reason, "message": message}
+    return {**told, "lastTransitionTime": _NOW, "observedGeneration": 1}
+
+
+def source_status(number: int, release: int) -> dict[str, Any]:
+    """Of a GitRepository, with all that a source owes its users."""
+    stored = f"stored artifact for revision '{revision(release)}'"
+    path = f"gitrepository/{NAMESPACE}/app-{number:04d}/{release:040x}.tar.gz"
+    return {
+        "conditions": [_condition(kind, "Succeeded", stored) for kind in ("Ready", "ArtifactInStorage")],
+        "observedGeneration": 1,
+        "lastHandledReconcileAt": str(release),
+        "artifact": {
+            "path": path,
+            "url": f"http://127.0.0.1:9000/{path}",
+            "revision": revision(release),
+            "digest": f"sha256:{release:064x}",
+            "lastUpdateTime": _NOW,
+            "size": 1000,
+        },
+    }
+
+
+def applied_status(number: int, release: int) -> dict[str, Any]:
+    """Of a Kustomization: conditions, inventory and history."""
+    name = f"{NAMESPACE}_app-{number:04d}-podinfo"
+    kinds = ("_ServiceAccount", "_Service", "apps_Deployment", "networking.k8s.io_Ingress")
+    history = [
+        {
+            "digest": f"sha256:{one:064x}",
+            "firstReconciled": _NOW,
+            "lastReconciled": _NOW,
+            "lastReconciledDuration": "0.1s",
+            "lastReconciledStatus": "ReconciliationSucceeded",
+            "totalReconciliations": 1,
+            "metadata": {"revision": revision(one)},
+        }
+        for one in range(release, 0, -1)
+    ]
+    return {
+        "conditions": [
+            _condition("Ready", "ReconciliationSucceeded", f"Applied revision: {revision(release)}"),
+            _condition("Healthy", "Succeeded", "Health check passed in 0.1s"),
+        ],
+        "observedGeneration": 1,
+        "lastAppliedRevision": revision(release),
+        "lastAttemptedRevision": revision(release),
+        "inventory": {"entries": [{"id": f"{name}_{kind}", "v": "v1"} for kind in kinds]},
+        "history": history,
+    }
+
+
 def floor(count: int, cluster: Cluster, whole: bool) -> dict[str, float]:
     """Seconds that a bare loop needs for the writes of each phase that writes; `whole` with all that is owed."""
     loop = _Loop(KubeClient(ClusterConfig.from_kubeconfig(cluster.kubeconfig, trusted=True)), whole)
@@ -143,22 +194,19 @@ class _Loop:
             self.client.apply(path, body, "floor")
         self.save(number, "after")
         self.tell(number, ("NewArtifact", "Progressing", "ReconciliationSucceeded"))
-        for path, _ in resources:
-            self.client.patch(f"{path}/status", _STATUS)
+        self.report(number, 1)
 
     def upgrade(self, number: int) -> None:
         path, body = rendered(number)[2]
         body["spec"]["template"]["metadata"]["annotations"]["release"] = "2"
-        resources = pair(number, "")
         if self.whole:
             asked = {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "2"}}}
-            self.client.patch(resources[0][0], asked)
+            self.client.patch(pair(number, "")[0][0], asked)
         self.save(number, "before the upgrade")
         self.client.apply(path, body, "floor")
         self.save(number, "after the upgrade")
         self.tell(number, ("NewArtifact", "Progressing", "ReconciliationSucceeded"))
-        for path, _ in resources:
-            self.client.patch(f"{path}/status", {"status": {"observedGeneration": 2}})
+        self.report(number, 2)
 
     def no_op(self, number: int) -> None:
         path, _ = pair(number, "")[1]
@@ -174,6 +222,10 @@ class _Loop:
         for path, _ in pair(number, ""):
             self.client.patch(path, {"metadata": {"finalizers": None}})
             self.client.delete(path)
+
+    def report(self, number: int, release: int) -> None:
+        for (path, _), status in zip(pair(number, ""), (source_status, applied_status), strict=True):
+            self.client.patch(f"{path}/status", {"status": status(number, release)})
 
     def save(self, number: int, content: str, create: bool = False) -> None:
         if not self.whole:

@@ -68,7 +68,11 @@ def apiserver(folder: Path, port: int, etcd_url: str, *, audit: bool) -> Server:
         "profiling": "false",
     }
     if audit:
-        flags |= {"audit-policy-file": folder / "audit.yaml", "audit-log-path": folder / "audit.log"}
+        flags |= {
+            "audit-policy-file": folder / "audit.yaml",
+            "audit-log-path": folder / "audit.log",
+            "audit-log-maxsize": 100_000,
+        }
     return _server("kube-apiserver", folder, flags)
 
 
