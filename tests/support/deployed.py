@@ -111,10 +111,14 @@ class Deployed:
         return self.state.claim(HUB_SHARD)
 
     def sweep(self) -> Swept:
-        """Claim one sweep, and nothing else, and carry it out."""
-        claimed = self.claim()
-        assert claimed.runs == []
-        (found,) = claimed.sweeps
+        """Claim one sweep, after the pause that another may have left, and nothing else, and carry it out."""
+
+        def claim() -> list[Sweep]:
+            claimed = self.claim()
+            assert claimed.runs == []
+            return claimed.sweeps
+
+        (found,) = until(claim, message="a sweep")
         return self.look(found)
 
     def look(self, found: Sweep) -> Swept:

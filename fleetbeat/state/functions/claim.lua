@@ -4,10 +4,10 @@
 -- Reaps expired leases, then hands out due refs, cluster by cluster in the order of their first due ref, at most `limit` messages
 -- and never more than the caps leave. Refs without a reason that may be swept share one message per cluster; so do, apart
 -- from those, consumers that were only requested, and where there are many of them, those of one new artifact. While a sweep
--- of requests lives, further requests of its cluster are put off, so that they gather; see schedule.lua for why that delays
--- none by more than a second.
+-- of requests lives, and for a pause after it, further requests of its cluster are put off, so that they gather; see
+-- schedule.lua for why that delays none by more than a second.
 --
--- {S}:due:<cluster> {S}:front {S}:held {S}:run {S}:lease {S}:inflight {S}:sweeps {S}:asking {S}:asked:<cluster>   see schedule.lua
+-- {S}:due:<cluster> {S}:front {S}:held {S}:run {S}:lease {S}:inflight {S}:sweeps {S}:asking {S}:asked:<cluster> {S}:pause:<cluster>   see schedule.lua
 -- {S}:why {S}:poked {S}:meta   read; the reasons of what is handed out go along with it
 -- {S}:fence   the last fence handed out
 -- <queue>     the broker's list of this shard, only measured
@@ -100,10 +100,10 @@ local function take_swept(batch, out, room, cluster, ref, meta, why)
   return true
 end
 
-local function put_off(batch, out, ref)
-  table.insert(out.later, int(batch.now + PUT_OFF))
+local function put_off(batch, out, room, ref)
+  table.insert(out.later, int(batch.now + (room.asking and PUT_OFF or room.pause)))
   table.insert(out.later, ref)
-  table.insert(out.asked, ref)
+  if room.asking then table.insert(out.asked, ref) end
 end
 
 -- Whether a ref's reason lets it share a look with others.
@@ -127,8 +127,8 @@ local function take(batch, out, room, cluster, ref, score, meta, why, poked)
     return true
   end
   if meta.sweepable and not meta.deleting and gathers(batch.shard, why, out.crowds) then
-    if why == REQUESTED and score < 0 and room.asking then
-      put_off(batch, out, ref)
+    if why == REQUESTED and score < 0 and (room.asking or room.pause > 0) then
+      put_off(batch, out, room, ref)
       return true
     end
     if not take_swept(batch, out, room, cluster, ref, meta, why or '') then return false end
@@ -192,7 +192,8 @@ end
 local function take_cluster(batch, cluster)
   local busy = tonumber(redis.call('HGET', key(batch.shard, 'inflight'), cluster) or 0)
   local asking = redis.call('HEXISTS', key(batch.shard, 'asking'), cluster) == 1
-  local room = {left = batch.cluster_cap - busy, taken = 0, sweeps = {}, asking = asking, asks = 0}
+  local pause = redis.call('PTTL', key(batch.shard, 'pause:' .. cluster))
+  local room = {left = batch.cluster_cap - busy, taken = 0, sweeps = {}, asking = asking, pause = pause, asks = 0}
   if room.left > 0 then
     while take_page(batch, room, cluster) do end
   end

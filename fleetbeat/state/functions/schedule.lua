@@ -9,12 +9,17 @@
 -- {S}:poked          hash   ref of a source → ms of its last poke that no run was handed out for
 -- {S}:asking         hash   cluster → its live sweeps of requested refs
 -- {S}:asked:<cluster>  set  requested refs that were put off until those end; a hint: each is due by itself soon after
+-- {S}:pause:<cluster>  string  there, until it expires, while requested refs of the cluster gather for the next sweep
 --
 -- Requests trickle in, one for each resource of a cluster. The first is swept at once; those that come meanwhile are put off
--- (claim.lua) and brought forward together when that sweep ends. Being put off only moves the due time by a second and takes
--- the urgency, and only an urgent ref is put off. So a dead sweep costs a second, and no ref ever depends on `asked`.
+-- (claim.lua) and brought forward together some time after that sweep's end: a multiple of its length, so that looking at a
+-- cluster's objects, for however few refs, never takes more than a part of the time. Being put off only moves the due time by
+-- a second or less and takes the urgency, and only an urgent ref is put off. So a dead sweep costs a second, and no ref ever
+-- depends on `asked`.
 
 local URGENT = 1e13
+local PAUSE = 3  -- times the length of a sweep of requests that passes before the next one
+local LONGEST_PAUSE = 700  -- ms
 local REQUESTED = 'requested'  -- the whole reason of a ref that was only asked to run by its annotation
 
 -- Whether the whole reason is one source's new artifact.
@@ -54,15 +59,18 @@ local function note_why(shard, ref, why)
   if looks(shard) then redis.call('HSET', key(shard, 'poked'), ref, int(now_ms())) end
 end
 
--- The end of a sweep of requested refs: what was put off meanwhile, and still waits for nothing else, is due again.
-local function end_asking(shard, cluster)
+-- The end of a sweep of requested refs: what was put off meanwhile, and still waits for nothing else, is due after a pause.
+-- Its fence is the time (µs) at which it was handed out, or a little more.
+local function end_asking(shard, cluster, fence)
   local asking, asked = key(shard, 'asking'), key(shard, 'asked:' .. cluster)
   if redis.call('HINCRBY', asking, cluster, -1) > 0 then return end
   redis.call('HDEL', asking, cluster)
-  local urgent = now_ms() - URGENT
+  local now = now_ms()
+  local pause = math.min(PAUSE * math.max(0, now - math.floor(tonumber(fence) / 1000)), LONGEST_PAUSE)
+  if pause > 0 then redis.call('SET', key(shard, 'pause:' .. cluster), '1', 'PX', int(pause)) end
   for _, ref in ipairs(redis.call('SMEMBERS', asked)) do
     local waits = redis.call('HGET', key(shard, 'why'), ref) == REQUESTED
-    if waits and redis.call('ZSCORE', key(shard, 'due:' .. cluster), ref) then arm(shard, cluster, ref, urgent) end
+    if waits and redis.call('ZSCORE', key(shard, 'due:' .. cluster), ref) then arm(shard, cluster, ref, now + pause) end
   end
   redis.call('DEL', asked)
 end
@@ -74,7 +82,7 @@ local function release(shard, ref, run)
   if run.phase == 'sweep' then
     if redis.call('HINCRBY', key(shard, 'sweeps'), run.fence, -1) > 0 then return end
     redis.call('HDEL', key(shard, 'sweeps'), run.fence)
-    if run.why == REQUESTED then end_asking(shard, run.cluster) end
+    if run.why == REQUESTED then end_asking(shard, run.cluster, run.fence) end
   end
   local inflight, held = key(shard, 'inflight'), key(shard, 'held')
   for _, field in ipairs({run.cluster, '*'}) do

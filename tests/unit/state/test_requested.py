@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from itertools import count
 
 import pytest
@@ -101,7 +103,7 @@ def test_a_requested_source_runs(registry: Registry) -> None:
 
 
 def test_requests_gather_while_a_sweep_lives(registry: Registry) -> None:
-    """They wait for its end, which wakes beat, and then go together and at once."""
+    """They wait for its end and a pause after it, of which beat is told, and then go together."""
     settled(registry, *"abcd")
     first = sweep_of(registry, "a", "b")
     request(registry, "c")
@@ -116,10 +118,37 @@ def test_requests_gather_while_a_sweep_lives(registry: Registry) -> None:
         pass
     registry.state.answer(SHARD, first.fence, {ref("b"): Answer(b"{}")})
     assert registry.state.await_wake(0.01)
-    claimed = registry.state.claim(SHARD)
-    assert shares(claimed) == [("hub", "requested", ["c", "d"])]
+    request(registry, "a")
+    claimed = until(claims_of(registry), message="swept after a pause")
+    assert shares(claimed) == [("hub", "requested", ["a", "c", "d"])]
     registry.state.settle(SHARD, claimed.sweeps[0].fence, claimed.sweeps[0].refs)
     assert idle(registry)
+
+
+def claims_of(registry: Registry) -> Callable[[], Claimed | None]:
+    """Claims again and again until there is a sweep; nothing but sweeps comes."""
+
+    def claim() -> Claimed | None:
+        claimed = registry.state.claim(SHARD)
+        assert claimed.runs == []
+        return claimed if claimed.sweeps else None
+
+    return claim
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.5])
+def test_a_pause_is_a_multiple_of_the_sweep_before_it(registry: Registry, seconds: float) -> None:
+    """So that looking at a large cluster, however few ask at a time, never takes most of the time; but it ends soon."""
+    settled(registry, *"ab")
+    begun = time.monotonic()
+    first = sweep_of(registry, "a")
+    time.sleep(seconds)
+    registry.state.answer(SHARD, first.fence, {ref("a"): Answer(b"{}")})
+    took, ended = time.monotonic() - begun, time.monotonic()
+    request(registry, "b")
+    until(claims_of(registry), message="swept after a pause", interval=0.005)
+    assert min(3 * seconds, 0.7) - 0.02 <= time.monotonic() - ended
+    assert time.monotonic() - ended <= min(3 * took, 0.7) + 1
 
 
 def test_a_live_sweep_puts_off_nobody_else(registry: Registry) -> None:
@@ -193,8 +222,11 @@ def test_a_poke_takes_a_ref_out_and_it_stays_requested(
     assert [(run.why, run.urgent) for run in claimed.runs] == [(reason, True) for reason in claimed_as]
     assert registry.state.answer(SHARD, first.fence, {r: Answer(b'{"s":1}') for r in first.refs}) == 1
     assert [change.ref for change in registry.state.changed()] == [ref("b")]
-    again = registry.state.claim(SHARD).sweeps
-    assert [sweep.refs for sweep in again] == ([] if claimed_as else [[ref("a")]])
+    if claimed_as:
+        assert registry.state.claim(SHARD).sweeps == []
+    else:
+        (again,) = until(lambda: registry.state.claim(SHARD).sweeps, message="swept after a pause")
+        assert again.refs == [ref("a")]
 
 
 def test_a_lost_sweep_leaves_requests_that_run(registry: Registry) -> None:
