@@ -105,6 +105,7 @@ def test_every_way_to_name_a_commit(tmp_path: Path, key: SshKey, worker: Worker,
             ({"semver": "1.x"}, f"v1.0.0@sha1:{old}"),
             ({"name": "refs/heads/main"}, f"refs/heads/main@sha1:{new}"),
             ({"commit": old}, f"sha1:{old}"),
+            ({"commit": old, "branch": "main"}, f"main@sha1:{old}"),
         ]
         for ref, revision in cases:
             found = worker.fetch(repo.url, ref, credentials=account)
