@@ -182,6 +182,7 @@ def _translated(name: str, version: str, field: str) -> Iterator[None]:
     except OCINotFound as error:
         raise InvalidChartReference(f"{field}: chart {name!r} {version}: {error.message}") from error
     except OCIPullFailed as error:
-        raise ChartPullFailed(f"chart {name!r} {version}: {error.message}", retry_after=error.retry_after) from error
+        message = f"chart {name!r} {version}: {error.message}"
+        raise ChartPullFailed(message, retry_after=error.retry_after, asked_by=error.asked_by) from error
     except VerificationFailed as error:
         raise ChartUnverified(error.message) from error
