@@ -23,7 +23,7 @@ from fleetbeat.reconcile.consumed import artifact_file
 from fleetbeat.reconcile.helmaccess import HELM_REPOSITORY, Dependencies, HelmAccess, place_of
 from fleetbeat.reconcile.ocisignatures import SignatureCheck, mark_verified
 from fleetbeat.reconcile.outcome import Outcome, Status
-from fleetbeat.reconcile.politeness import polite_wait
+from fleetbeat.reconcile.politeness import polite_wait, resting
 from fleetbeat.reconcile.run import Pipeline
 from fleetbeat.reconcile.sourceartifact import Artifact
 from fleetbeat.reconcile.sourcework import (
@@ -193,7 +193,7 @@ def _from_repository(work: ChartWork, out: BinaryIO) -> Outcome | None:
 
 def _put_off(work: ChartWork, host: str) -> Outcome | None:
     """A host that all workers together have asked often enough is asked a little later."""
-    wait = polite_wait(work.ctx, host)
+    wait = polite_wait(work.ctx, host, resting(work))
     return Outcome(f"put off: {host} is asked often enough already", next_in=wait) if wait else None
 
 

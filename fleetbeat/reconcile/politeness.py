@@ -1,19 +1,22 @@
 """How often an upstream host is looked at, by all workers together.
 
 Owns the bucket of each host, the rest that a host asks for (`Retry-After`), and what becomes of a run that comes too
-early for either: it is put off, nothing has failed, and its status stays as it is. Whom a look may be shared with is
-the sweeps' business.
+early for either: it is put off, nothing has failed, and its status stays as it is. A rest holds for one namespace's
+sources: a tenant whose account is limited, or whose proxy answers in the host's name, holds up nobody else. Whom a look
+may be shared with is the sweeps' business.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.outcome import Outcome
 
 if TYPE_CHECKING:
+    from fleetbeat.reconcile.run import Work
     from fleetbeat.reconcile.sourcework import SourceWork
 
 BURST = 30
@@ -26,19 +29,32 @@ SPREAD = 5.0
 
 def wait_turn(work: SourceWork[Any]) -> Outcome | None:
     """A step: a host that was asked often enough is asked a little later."""
-    wait = polite_wait(work.ctx, work.host)
+    wait = polite_wait(work.ctx, work.host, resting(work))
     if not wait:
         return None
     return Outcome(f"put off: {work.host} was asked often enough, or asked to be left alone", next_in=wait)
 
 
-def polite_wait(ctx: Context, host: str) -> float:
-    """0 when `host` may be asked now, else the seconds to let it alone, which differ from caller to caller."""
+def resting(work: Work[Any]) -> Collection[str]:
+    """Whose rests hold back this run: nobody's, if a person asked for it."""
+    return () if work.requested else (work.ref.namespace,)
+
+
+def polite_wait(ctx: Context, host: str, namespaces: Collection[str]) -> float:
+    """0 when `host` may be asked now for sources of `namespaces`, else the seconds to let it alone.
+
+    They differ from caller to caller. A look that several namespaces share is for any of them that may ask.
+    """
     rate = ctx.settings.host_rate or UNLIMITED
-    wait = ctx.state.take(f"host:{host}", rate, rate * BURST) if host else 0.0
+    rests = [_rest(host, namespace) for namespace in namespaces]
+    wait = ctx.state.take(f"host:{host}", rate, rate * BURST, rests) if host else 0.0
     return wait and wait + random.uniform(0, SPREAD)  # noqa: S311 - spreads load, guards nothing
 
 
-def rest(ctx: Context, host: str, seconds: float) -> None:
-    """Nobody asks `host` before these seconds are over: it said so to one of us."""
-    ctx.state.rest(f"host:{host}", seconds)
+def rest(ctx: Context, host: str, namespace: str, seconds: float) -> None:
+    """No source of `namespace` asks `host` before these seconds are over: it said so to one of them."""
+    ctx.state.rest(_rest(host, namespace), seconds)
+
+
+def _rest(host: str, namespace: str) -> str:
+    return f"host:{host}:{namespace}"

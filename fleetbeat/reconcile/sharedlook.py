@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Protocol
 
+from fleetbeat.api.refs import Ref
 from fleetbeat.errors import FleetbeatError
 from fleetbeat.reconcile.politeness import polite_wait
 from fleetbeat.reconcile.settling import Settling
@@ -40,7 +41,7 @@ def look_at_all(pool: ThreadPoolExecutor, groups: Sequence[Group], settling: Set
     """
     asking: dict[Future[dict[str, str]], Group] = {}
     for group in groups:
-        wait = polite_wait(settling.ctx, group.host)
+        wait = polite_wait(settling.ctx, group.host, {Ref.parse(ref).namespace for ref in group.refs})
         if wait:
             settling.delay(group.refs, wait)
         else:

@@ -203,7 +203,7 @@ def fail(work: SourceWork[Any], error: FleetbeatError) -> Outcome:
     longest = backoff.LONGEST if backoff.is_away(error) else BACKOFF_LAST
     pause = error.retry_after or backoff.pause(failures, longest=longest)
     if error.retry_after and error.asked_by:
-        rest(work.ctx, error.asked_by, error.retry_after)
+        rest(work.ctx, error.asked_by, work.ref.namespace, error.retry_after)
     memo = msgspec.to_builtins(work.remembered)
     return Outcome(f"{error.reason}: {error.message}", status, memo, next_in=pause, error=error)
 

@@ -1,16 +1,17 @@
--- fb_take name interval_us burst → 0 when a token was taken, else the ms until there is one again
--- fb_rest name ms                 no token is taken before these ms are over
+-- fb_take name interval_us burst rest… → 0 when a token was taken, else the ms until there is one again
+-- fb_rest rest ms   while every rest that a taker names lasts, there is no token for it
 --
 -- A bucket of `burst` tokens, refilled by one every interval_us, for whatever all workers together should not overdo.
 -- It answers while rebuilding: nothing of the registry is touched.
 --
 -- fb:bucket:<name>   the time (µs) at which the bucket will be full again; gone once it is
--- fb:rest:<name>     there, until it expires, while nobody may take one
+-- fb:rest:<rest>     there, until it expires
 
 always('take', function(args)
   local name, interval, burst = 'fb:bucket:' .. args[1], tonumber(args[2]), tonumber(args[3])
-  local rest = redis.call('PTTL', 'fb:rest:' .. args[1])
-  if rest > 0 then return rest end
+  local rest = math.huge
+  for i = 4, #args do rest = math.min(rest, redis.call('PTTL', 'fb:rest:' .. args[i])) end
+  if #args > 3 and rest > 0 then return rest end
   local t = redis.call('TIME')
   local now = tonumber(t[1]) * 1000000 + tonumber(t[2])
   local full = math.max(tonumber(redis.call('GET', name) or 0), now)

@@ -31,14 +31,17 @@ def test_buckets_are_separate_and_shared(redis_url: str) -> None:
         state.close()
 
 
-def test_a_bucket_that_rests_gives_nothing(redis_url: str) -> None:
-    """However full it is; a shorter rest does not end a longer one, and other buckets go on."""
+def test_who_rests_takes_nothing(redis_url: str) -> None:
+    """However full the bucket is; a shorter rest does not end a longer one, and others, or one of several, go on."""
     state = State(redis_url)
-    state.rest("host:tired", 30)
-    state.rest("host:tired", 1)
-    assert 29 < state.take("host:tired", 5, 3) <= 30
-    assert state.take("host:awake", 5, 3) == 0
-    state.rest("host:soon", 0.2)
-    assert state.take("host:soon", 5, 3) > 0
-    until(lambda: state.take("host:soon", 5, 3) == 0, message="its rest is over")
+    state.rest("tired", 30)
+    state.rest("tired", 1)
+    state.rest("weary", 20)
+    assert 29 < state.take("host:full", 5, 3, ["tired"]) <= 30
+    assert 19 < state.take("host:full", 5, 3, ["tired", "weary"]) <= 20
+    assert state.take("host:full", 5, 3, ["tired", "awake"]) == 0
+    assert state.take("host:full", 5, 3) == 0
+    state.rest("soon", 0.2)
+    assert state.take("host:full", 5, 3, ["soon"]) > 0
+    until(lambda: state.take("host:full", 5, 3, ["soon"]) == 0, message="its rest is over")
     state.close()
