@@ -21,7 +21,14 @@ from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.meta import LocalRef, parse_duration
 from fleetbeat.api.refs import Ref
 from fleetbeat.api.source import HelmRepositorySpec
-from fleetbeat.errors import AuthenticationFailed, ChartPullFailed, IndexationFailed, InvalidSpec, SourceUnavailable
+from fleetbeat.errors import (
+    AuthenticationFailed,
+    ChartPullFailed,
+    IndexationFailed,
+    InvalidSpec,
+    InvalidURL,
+    SourceUnavailable,
+)
 from fleetbeat.kube.errors import NotFound
 from fleetbeat.reconcile.consumed import artifact_file
 from fleetbeat.reconcile.context import Context
@@ -72,7 +79,9 @@ class HelmAccess:
         return IndexedRepository(self.server(spec, Deadline.after(seconds_of(spec), ChartPullFailed)), index)
 
     def server(self, spec: HelmRepositorySpec, deadline: Deadline) -> ChartServer:
-        """The server of a repository of the default type."""
+        """The server of a repository of the default type; raises InvalidURL."""
+        if spec.url.startswith("oci://"):
+            raise InvalidURL(f"spec.url {spec.url!r} is that of a registry: set spec.type: oci")
         return ChartServer.of(spec.url, self.account(spec), deadline, pass_credentials=spec.pass_credentials)
 
     def registry(self, spec: HelmRepositorySpec, verify: Verify | None = None) -> RegistryRepository:

@@ -188,7 +188,7 @@ def _content(reference: Reference, options: Options) -> Iterator[tuple[Manifest,
 def _matching(tags: Iterable[str], semver: str, pattern: str) -> list[str]:
     """The tags in a range of versions that a pattern matches; empty ones take all."""
     if semver:
-        wanted = Range(semver)
+        wanted = Range(semver, "--filter-semver")
         versions = ((tag, parse_version(tag.replace("_", "+"))) for tag in tags)
         tags = [tag for tag, version in versions if version is not None and version in wanted]
     accepted = compile_pattern(pattern, "--filter-regex").matches if pattern else lambda _: True
