@@ -329,6 +329,16 @@ def registered(sources: Helm, server: RegistryServer, **spec: Any) -> None:
     sources.client.apply(kind.path(sources.namespace, "charts"), obj, "user")
 
 
+@pytest.mark.parametrize("field", ["secretRef", "certSecretRef"])
+def test_a_wrong_authority_is_told_with_its_secret(sources: Helm, charts: ChartServer, field: str) -> None:
+    """Which Secret, and which field named it."""
+    sources.secret("ca", ca_crt="no certificate")
+    ref = repository(sources, charts, **{field: {"name": "ca"}})
+    sources.settle()
+    says = f"ca.crt of Secret {sources.namespace}/ca (spec.{field} of the HelmRepository) holds no PEM"
+    assert says in sources.condition(ref)["message"]
+
+
 def test_a_registry_without_its_type_is_told(sources: Helm, charts: ChartServer) -> None:
     """Which field to set, instead of what an index needs."""
     ref = repository(sources, charts, url="oci://registry.example/charts")
