@@ -18,7 +18,7 @@ from beat.messages import Routes
 from beat.publisher import BATCH, Publisher
 from fleetbeat.errors import Rebuilding, StateUnavailable
 from fleetbeat.state import State, shards
-from fleetbeat.state.dispatch import CLUSTER_CAP, LANE_CAP, Share
+from fleetbeat.state.dispatch import CLUSTER_CAP, CLUSTER_SWEEP_SIZE, LANE_CAP, Share
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +91,10 @@ class FleetScheduler(Scheduler):  # type: ignore[misc]
 
     def _share(self, shard: str) -> Share:
         lane_cap = self._lane_caps.get(shard, LANE_CAP)
-        cluster_cap = self._cluster_cap if shard in shards.APPLY else lane_cap
-        return Share(shard, lane_cap, cluster_cap, f"{self._prefix}{shard}")
+        queue = f"{self._prefix}{shard}"
+        if shard in shards.APPLY:
+            return Share(shard, lane_cap, self._cluster_cap, queue, CLUSTER_SWEEP_SIZE)
+        return Share(shard, lane_cap, lane_cap, queue)
 
     def _tell(self, trouble: str) -> None:
         """Log what keeps beat from working, once, and that it is over."""

@@ -9,6 +9,7 @@ import gc
 import logging
 
 from celery import Celery, signals
+from kombu.entity import Exchange, Queue
 
 from beat.scheduler import FleetScheduler
 from fleetbeat.settings import Settings
@@ -16,6 +17,7 @@ from fleetbeat.state.shards import SOURCE
 from tasks.routes import ROUTES, SWEEPS
 from workers import consumer, tasklog, transport
 from workers.logs import configure
+from workers.queues import QUEUES
 
 BROKER_PREFIX = "fb:celery:"
 
@@ -30,6 +32,7 @@ def make_app(settings: Settings) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         task_create_missing_queues=True,
+        task_queues=[_queue(name) for names in QUEUES.values() for name in names],  # Flower shows those it knows
         task_default_queue=SOURCE,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,  # a message waits where any worker can take it
@@ -57,6 +60,11 @@ def make_app(settings: Settings) -> Celery:
         fleetbeat_sweeps=SWEEPS,
     )
     return app
+
+
+def _queue(name: str) -> Queue:
+    """As Celery makes those that it was not told of."""
+    return Queue(name, Exchange(name), name)  # type: ignore[no-untyped-call]
 
 
 @signals.setup_logging.connect

@@ -77,7 +77,7 @@ def _flower(settings: Settings) -> list[str]:
         "--max-tasks=20000",
         "--purge-offline-workers=60",
         "--natural-time=True",
-        "--tasks-columns=name,args,kwargs,state,result,runtime,received,worker",
+        "--tasks-columns=name,args,kwargs,state,result,runtime,received,worker,exception",
     ]
 
 

@@ -10,10 +10,12 @@ class FleetbeatError(Exception):
 
     reason: ClassVar[str] = "Failed"
 
-    def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str | None = None, *, retry_after: float | None = None, asked_by: str = "") -> None:
         self.message = message or (type(self).__doc__ or "").strip()
         self.retry_after = retry_after
         """Seconds until the next try makes sense, where the other side said so; None leaves it to the interval."""
+        self.asked_by = asked_by
+        """The upstream host that asked everybody to stay away for `retry_after`; empty when none did."""
         super().__init__(self.message)
 
 

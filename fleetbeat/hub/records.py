@@ -30,6 +30,7 @@ RECONCILE = "source.extensions.fluxcd.io/reconcile"
 _DROPPED = ("managedFields", "resourceVersion")
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
+_PASSWORD = re.compile(r"//([^/@:\s]*):[^/\s]*@")
 _PRIVATE = re.compile(r"//[^/@\s]*@|\?\S*")
 
 Object = Mapping[str, Any]
@@ -127,7 +128,16 @@ def _slim(kind: Kind, obj: Object) -> dict[str, Any]:
     annotations = meta.get("annotations")
     if annotations and _LAST_APPLIED in annotations:
         meta["annotations"] = {key: value for key, value in annotations.items() if key != _LAST_APPLIED}
-    return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": meta, "spec": obj.get("spec") or {}}
+    spec = obj.get("spec") or {}
+    return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": meta, "spec": _without_password(spec)}
+
+
+def _without_password(spec: Any) -> Any:
+    """A URL with a password is refused by every run; Redis need not know which one it was."""
+    url = spec.get("url") if isinstance(spec, Mapping) else None
+    if not isinstance(url, str) or not _PASSWORD.search(url):
+        return spec
+    return {**spec, "url": _PASSWORD.sub(r"//\1:***@", url)}
 
 
 def _mapping(value: Any) -> Object:

@@ -27,6 +27,7 @@ from fleetbeat.reconcile.sourcework import (
 )
 from fleetbeat.sources.deadline import Deadline
 from fleetbeat.sources.helm.fetch import IndexResult, fetch_index
+from fleetbeat.sources.helm.http import shown
 
 
 @dataclass
@@ -64,7 +65,7 @@ def fetch(work: HelmRepositoryWork) -> Outcome | None:
 
 
 def _note(found: IndexResult, url: str) -> str:
-    return f"stored fetched index of size {found.size / 1000:.2f}kB from '{url}'"
+    return f"stored fetched index of size {found.size / 1000:.2f}kB from '{shown(url)}'"
 
 
 PIPELINE = Pipeline(

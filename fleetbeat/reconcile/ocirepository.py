@@ -60,6 +60,11 @@ class OciWork(SourceWork[OCIRepositorySpec]):
         """What the artifact was made of."""
         return facts_of(self.spec)
 
+    @property
+    def host(self) -> str:
+        """The registry, by the name that answers."""
+        return Repository.parse(self.spec.url).endpoint
+
     def mark(self, status: Status) -> None:
         """SourceVerified."""
         mark_verified(self, status, self.check)

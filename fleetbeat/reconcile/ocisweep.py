@@ -80,7 +80,7 @@ class Lookup:
     @property
     def host(self) -> str:
         """The registry."""
-        return self.asked.repository.host
+        return self.asked.repository.endpoint
 
     def look(self) -> dict[str, str]:
         """ref → why it needs a run."""

@@ -25,6 +25,7 @@ from fleetbeat.artifacts.store import NEWEST_KEPT, Source
 from fleetbeat.errors import FleetbeatError, InvalidVerificationMode, StorageFailed, VerificationFailed
 from fleetbeat.reconcile import backoff
 from fleetbeat.reconcile.outcome import Outcome, Status, short_revision
+from fleetbeat.reconcile.politeness import rest
 from fleetbeat.reconcile.run import Work
 from fleetbeat.reconcile.sourceartifact import Artifact, Memo, fence_of, key_of, record_of, stored_artifact
 from fleetbeat.reconcile.status import now_text
@@ -201,6 +202,8 @@ def fail(work: SourceWork[Any], error: FleetbeatError) -> Outcome:
     work.remember(failures=failures)
     longest = backoff.LONGEST if backoff.is_away(error) else BACKOFF_LAST
     pause = error.retry_after or backoff.pause(failures, longest=longest)
+    if error.retry_after and error.asked_by:
+        rest(work.ctx, error.asked_by, error.retry_after)
     memo = msgspec.to_builtins(work.remembered)
     return Outcome(f"{error.reason}: {error.message}", status, memo, next_in=pause, error=error)
 

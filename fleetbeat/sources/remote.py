@@ -27,7 +27,9 @@ AWAY_AFTER = 15.0
 """Seconds until a server that did not answer is asked again."""
 _CONNECT, _SILENCE = 5.0, 30.0
 _CHUNK = 1 << 20
-_PATIENCE = Retry(total=5, connect=2, read=1, redirect=3, status=0, other=0, backoff_factor=0.2)
+_PATIENCE = Retry(
+    total=5, connect=2, read=1, redirect=3, status=0, other=0, backoff_factor=0.2, respect_retry_after_header=False
+)
 
 
 def download(url: str, size: int | None, file: BinaryIO) -> None:

@@ -17,6 +17,9 @@ LEASE_SECONDS = 30.0
 LANE_CAP = 128
 CLUSTER_CAP = 32
 SWEEP_SIZE = 500
+"""Refs of a sweep, but for what its last group adds."""
+CLUSTER_SWEEP_SIZE = 2000
+"""Of consumers: each sweep lists all that the hub has on the cluster, so few sweeps are best."""
 _CHUNK = 500
 _ANSWERS = 100
 
@@ -28,6 +31,7 @@ class Share(NamedTuple):
     lane_cap: int = LANE_CAP
     cluster_cap: int = CLUSTER_CAP
     queue: str = ""
+    sweep_size: int = SWEEP_SIZE
 
 
 class Dispatch(Server):
@@ -52,18 +56,19 @@ class Dispatch(Server):
         within `lease_seconds` counts as lost; so does a sweep of requested refs that is not settled within that time,
         and any other sweep after four times as long.
         """
-        return self.claims([Share(shard, lane_cap, cluster_cap, queue)], limit, lease_seconds, sweep_size)[shard]
+        return self.claims([Share(shard, lane_cap, cluster_cap, queue, sweep_size)], limit, lease_seconds)[shard]
 
     def claims(
         self,
         shares: Sequence[Share],
         limit: int = 1000,
         lease_seconds: float = LEASE_SECONDS,
-        sweep_size: int = SWEEP_SIZE,
     ) -> dict[str, Claimed]:
         """`claim` for several shards in one round trip; at most `limit` messages of each."""
         lease = round(lease_seconds * 1000)
-        args = [arg for s in shares for arg in (s.shard, limit, s.lane_cap, s.cluster_cap, lease, sweep_size, s.queue)]
+        args: list[str | int] = []
+        for share in shares:
+            args += (share.shard, limit, share.lane_cap, share.cluster_cap, lease, share.sweep_size, share.queue)
         replies = self.call("claims", *args)
         return {share.shard: _claimed(reply) for share, reply in zip(shares, replies, strict=True)}
 

@@ -21,6 +21,7 @@ from fleetbeat.artifacts.store import session
 from fleetbeat.errors import AuthenticationFailed, BucketFailed, FleetbeatError, InvalidSpec, InvalidSTS, InvalidURL
 from fleetbeat.sources.bucket.access import Access, Keys
 from fleetbeat.sources.credentials import Proxy
+from fleetbeat.sources.patience import later
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -177,7 +178,7 @@ def translated(bucket: Bucket, action: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise _refusal(error, where, action) from error
+        raise _refusal(error, where, action, bucket.endpoint) from error
     except (BotoCoreError, HTTPError, OSError) as error:
         raise _failure(error, where, action) from error
 
@@ -187,7 +188,7 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _refusal(error: ClientError, where: str, action: str) -> FleetbeatError:
+def _refusal(error: ClientError, where: str, action: str, endpoint: str) -> FleetbeatError:
     code = code_of(error)
     if code in ("NoSuchBucket", "404"):
         return BucketFailed(f"{where} does not exist; check spec.bucketName and spec.endpoint")
@@ -196,13 +197,9 @@ def _refusal(error: ClientError, where: str, action: str) -> FleetbeatError:
     if code in _REFUSED:
         return AuthenticationFailed(f"{where}: {action} was refused ({code}); check the Secret and the bucket's policy")
     if code in _BUSY:
-        return BucketFailed(f"{where}: {action}: the server is busy ({code})", retry_after=_retry_after(error))
+        pause = later(error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after"))
+        return BucketFailed(f"{where}: {action}: the server is busy ({code})", retry_after=pause, asked_by=endpoint)
     return BucketFailed(f"{where}: {action} failed: {code[:80]}")
-
-
-def _retry_after(error: ClientError) -> float | None:
-    text = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
-    return float(text) if text.isdecimal() else None
 
 
 _WORDS = {

@@ -24,6 +24,7 @@ from fleetbeat.errors import AuthenticationFailed, GitOperationFailed, InvalidPr
 from fleetbeat.sources.credentials import HttpCredentials, Proxy
 from fleetbeat.sources.deadline import Deadline
 from fleetbeat.sources.git.tokens import TOKENS, Login
+from fleetbeat.sources.patience import later
 from fleetbeat.sources.pools import describe, pool
 
 PUBLIC_API = "https://api.github.com"
@@ -161,9 +162,8 @@ class _Api:
         except HTTPError as error:
             self._deadline.left()
             raise GitOperationFailed(f"{self._app.api}: {describe(error, self._trust.proxy)}") from error
-        later = response.headers.get("Retry-After", "")
-        if response.status == 429 or (response.status == 403 and later):
-            pause = float(later) if later.isdecimal() else None
+        pause = later(response.headers.get("Retry-After"))
+        if response.status == 429 or (response.status == 403 and pause):
             raise GitOperationFailed(f"{url}: GitHub asks to come back later", retry_after=pause)
         return response.status, body
 

@@ -23,7 +23,8 @@ from urllib3.util import Timeout, parse_url
 from fleetbeat.errors import ArchiveInvalid, AuthenticationFailed, GitOperationFailed
 from fleetbeat.sources.credentials import HttpCredentials
 from fleetbeat.sources.git.limits import Deadline, GitLimits
-from fleetbeat.sources.pools import PROXY_LOGIN, describe, is_stale, pool
+from fleetbeat.sources.patience import later
+from fleetbeat.sources.pools import PROXY_LOGIN, describe, host_of, is_stale, pool
 
 _ADVERTISEMENT = "info/refs?service=git-upload-pack"
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -164,10 +165,10 @@ class HttpClient(AbstractHttpGitClient):
             raise AuthenticationFailed(f"{where}: the server refused access (HTTP {response.status}); {hint}")
         if response.status == 404:
             raise GitOperationFailed(f"{where}: repository not found; check spec.url and what the account may see")
-        later = response.headers.get("Retry-After", "")
         raise GitOperationFailed(
             f"{where}: the server answered with HTTP {response.status}",
-            retry_after=float(later) if later.isdecimal() else None,
+            retry_after=later(response.headers.get("Retry-After")),
+            asked_by=host_of(url),
         )
 
 

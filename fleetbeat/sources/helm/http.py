@@ -13,16 +13,19 @@ from urllib.parse import urljoin
 
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError, LocationParseError
-from urllib3.util import Timeout, Url, parse_url
+from urllib3.util import Retry, Timeout, Url, parse_url
 
 from fleetbeat.errors import AuthenticationFailed, InvalidURL, Retryable
 from fleetbeat.sources.credentials import HttpCredentials
 from fleetbeat.sources.deadline import Deadline
-from fleetbeat.sources.pools import describe, pool
+from fleetbeat.sources.patience import later
+from fleetbeat.sources.pools import describe, host_of, pool
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 30.0
+_AGAIN = Retry(1, status=0, respect_retry_after_header=False)
+"""Once more where the connection failed; what an answer says about when to come back is for the next run."""
 _CHUNK = 32 * 1024
 """As sent; what unfolds of one must fit into memory, whatever the cap says."""
 
@@ -83,9 +86,9 @@ class ChartServer:
             size = self._copy(response, final, out, cap, decode=packed)
             return Answer(False, size, _validator(response.headers))
 
-    def fail(self, message: str, retry_after: float | None = None) -> Retryable:
+    def fail(self, message: str) -> Retryable:
         """The error of this server's use."""
-        return self.deadline.error(message, retry_after=retry_after)
+        return self.deadline.error(message)
 
     def _follow(self, url: str, headers: Mapping[str, str]) -> tuple[BaseHTTPResponse, str]:
         trusted = {_origin(self.url)} | ({_origin(url)} if self.pass_credentials else set())
@@ -113,7 +116,7 @@ class ChartServer:
             sent["Authorization"] = account.authorization
         left = self.deadline.left()
         timeout = Timeout(connect=min(_CONNECT_SECONDS, left), read=min(_READ_SECONDS, left))
-        options = {"headers": sent, "preload_content": False, "redirect": False, "retries": 1, "timeout": timeout}
+        options = {"headers": sent, "preload_content": False, "redirect": False, "retries": _AGAIN, "timeout": timeout}
         try:
             return pool(url, account).request("GET", url, **options)  # type: ignore[arg-type]
         except HTTPError as error:
@@ -130,9 +133,11 @@ class ChartServer:
             raise AuthenticationFailed(f"{where}: the server refused access (HTTP {response.status}); {hint}")
         if response.status in (404, 410):
             raise Missing(f"{where}: not found (HTTP {response.status})")
-        later = response.headers.get("Retry-After", "")
-        after = float(later) if later.isdecimal() else None
-        raise self.fail(f"{where}: the server answered with HTTP {response.status}", retry_after=after)
+        raise self.deadline.error(
+            f"{where}: the server answered with HTTP {response.status}",
+            retry_after=later(response.headers.get("Retry-After")),
+            asked_by=host_of(url),
+        )
 
     def _copy(self, response: BaseHTTPResponse, url: str, out: BinaryIO, cap: int, *, decode: bool) -> int:
         size = 0

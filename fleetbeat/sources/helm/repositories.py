@@ -193,6 +193,7 @@ def _translated(name: str, version: str) -> Iterator[None]:
     try:
         yield
     except OCIPullFailed as error:
-        raise ChartPullFailed(f"chart {name!r} {version}: {error.message}", retry_after=error.retry_after) from error
+        message = f"chart {name!r} {version}: {error.message}"
+        raise ChartPullFailed(message, retry_after=error.retry_after, asked_by=error.asked_by) from error
     except VerificationFailed as error:
         raise ChartUnverified(error.message) from error

@@ -19,7 +19,8 @@ from urllib3 import BaseHTTPResponse
 
 from fleetbeat.errors import AuthenticationFailed, FleetbeatError, OCIPullFailed
 from fleetbeat.sources.oci.limits import OciLimits
-from fleetbeat.sources.oci.wire import Wire, finish, later, shown
+from fleetbeat.sources.oci.wire import Wire, finish, shown
+from fleetbeat.sources.patience import later
 
 _BEARER = re.compile(r"(?:^|,\s*)bearer\s+", re.IGNORECASE)
 _BASIC = re.compile(r"(?:^|,\s*)basic(?:\s|,|$)", re.IGNORECASE)
@@ -179,7 +180,8 @@ class Authenticator:
         where = f"{self._wire.endpoint}: its token server {shown(url)}"
         if response.status in (400, 401, 403, 404):
             return AuthenticationFailed(f"{where} refused us (HTTP {response.status}); {self._wire.access.advice}")
-        return OCIPullFailed(f"{where} answered with HTTP {response.status}", retry_after=later(response))
+        pause = later(response.headers.get("Retry-After"))
+        return OCIPullFailed(f"{where} answered with HTTP {response.status}", retry_after=pause)
 
     def _held(self, body: bytes, where: str) -> _Held:
         try:

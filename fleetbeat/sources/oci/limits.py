@@ -26,5 +26,3 @@ class OciLimits:
 
 MAX_REDIRECTS = 5
 CONNECT_SECONDS, READ_SECONDS = 10.0, 30.0
-LONGEST_RETRY_AFTER = 3600.0
-"""Seconds for which a registry may put us off."""

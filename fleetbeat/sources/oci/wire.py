@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
-from time import monotonic, time
+from time import monotonic
 from typing import IO, Protocol, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -21,8 +20,9 @@ from urllib3.util import Timeout
 from fleetbeat.errors import AuthenticationFailed, FleetbeatError, OCINotFound, OCIPullFailed
 from fleetbeat.sources.credentials import HttpCredentials
 from fleetbeat.sources.deadline import Deadline
-from fleetbeat.sources.oci.limits import CONNECT_SECONDS, LONGEST_RETRY_AFTER, MAX_REDIRECTS, READ_SECONDS
+from fleetbeat.sources.oci.limits import CONNECT_SECONDS, MAX_REDIRECTS, READ_SECONDS
 from fleetbeat.sources.oci.login import Access
+from fleetbeat.sources.patience import later
 from fleetbeat.sources.pools import describe, pool
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -179,20 +179,9 @@ class Wire:
             return AuthenticationFailed(f"{what}: the registry refused access (HTTP {status}); {self.access.advice}")
         if status == 404:
             return OCINotFound(f"{what}: not found in the registry; check spec.url and spec.ref")
-        if status == 429:
-            return OCIPullFailed(f"{what}: the registry asks to slow down (HTTP 429)", retry_after=later(response))
-        return OCIPullFailed(f"{what}: the registry answered with HTTP {status}", retry_after=later(response))
-
-
-def later(response: BaseHTTPResponse) -> float | None:
-    """Retry-After in seconds, an hour at most; None without one that can be read."""
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return min(float(value), LONGEST_RETRY_AFTER)
-    try:
-        return min(max(parsedate_to_datetime(value).timestamp() - time(), 1.0), LONGEST_RETRY_AFTER)
-    except ValueError:
-        return None
+        pause = later(response.headers.get("Retry-After"))
+        words = "asks to slow down (HTTP 429)" if status == 429 else f"answered with HTTP {status}"
+        return OCIPullFailed(f"{what}: the registry {words}", retry_after=pause, asked_by=self.endpoint)
 
 
 def finish(response: BaseHTTPResponse) -> None:

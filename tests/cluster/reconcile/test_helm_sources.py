@@ -467,3 +467,13 @@ def test_dependencies_log_in_as_the_helm_repository_of_their_url(
     package = shutil.copy(sources.file(ref), tmp_path / "chart.tgz")
     names = [one["metadata"]["name"] for one in yaml.safe_load_all(helm("template", "x", package))]
     assert sorted(names) == ["x-app", "x-second", "x-web"]
+
+
+def test_what_a_url_asks_with_is_not_told(sources: Helm, charts: ChartServer) -> None:
+    """A query may be as good as a password; neither events nor the status show it."""
+    name = repository(sources, charts, url=f"{charts.url}?sig=hush")
+    sources.settle(name)
+    assert sources.condition(name)["status"] == "True"
+    told = [message for reason, message in sources.events() if reason == "NewArtifact"]
+    assert told
+    assert "hush" not in json.dumps([told, sources.status(name)])

@@ -118,6 +118,25 @@ def test_a_server_that_says_when_is_left_alone_until_then(
     assert 70 < due_in(sources, "a") <= 77
 
 
+def test_what_a_server_asks_of_one_holds_for_all(sources: Sources, server: GitServer, repo: GitRepo) -> None:
+    """Who is told says so; the others, requested ones included, keep their status and come later, not all at once."""
+    names = [f"s{number}" for number in range(10)]
+    for name in names:
+        sources.put(name, repo.url, interval="1h")
+    sources.run()
+    server.faults.status, server.faults.headers = 429, {"Retry-After": "60"}
+    before = server.counts()
+    sources.state.poke([sources.ref(name) for name in names], "webhook")
+    assert sorted(sources.run()) == names
+    sources.request("s0")
+    assert list(sources.run()) == ["s0"]
+    assert (server.counts() - before).total() == 1
+    assert [sources.ready(name)["status"] for name in names].count("False") == 1
+    waits = sorted(round(due_in(sources, name), 1) for name in names)
+    assert 50 < waits[0] <= waits[-1] <= 60 + politeness.SPREAD
+    assert len(set(waits)) > 3
+
+
 def test_pauses_grow_while_a_server_does_not_say(sources: Sources, server: GitServer, repo: GitRepo) -> None:
     """Doubled each time; a success begins anew."""
     sources.put("a", repo.url, interval="1h")

@@ -185,3 +185,20 @@ def test_flags() -> None:
     """Suspension and deletion."""
     assert record("Receiver", {"suspend": True}).suspended
     assert record("Receiver", {}, deletionTimestamp="2026-01-01T00:00:00Z").deleting
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://robot:hunter2@git.example.com/a", "https://robot:***@git.example.com/a"),
+        ("oci://:hunter2@ghcr.io/org/app", "oci://:***@ghcr.io/org/app"),
+        ("https://robot:hun@ter2@git.example.com/a", "https://robot:***@git.example.com/a"),
+        ("ssh://git@git.example.com:22/a@b", "ssh://git@git.example.com:22/a@b"),
+        ("https://org@dev.azure.com/a/_git/b", "https://org@dev.azure.com/a/_git/b"),
+    ],
+)
+def test_a_password_in_a_url_does_not_reach_redis(url: str, kept: str) -> None:
+    """It is refused in any case; that there is one still shows."""
+    made = record("GitRepository", {"url": url, "interval": "1m"})
+    assert orjson.loads(made.obj)["spec"]["url"] == kept
+    assert "hunter2" not in repr(made)

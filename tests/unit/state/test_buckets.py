@@ -29,3 +29,16 @@ def test_buckets_are_separate_and_shared(redis_url: str) -> None:
     assert two.take("host:b", 1, 1) == 0
     for state in (one, two):
         state.close()
+
+
+def test_a_bucket_that_rests_gives_nothing(redis_url: str) -> None:
+    """However full it is; a shorter rest does not end a longer one, and other buckets go on."""
+    state = State(redis_url)
+    state.rest("host:tired", 30)
+    state.rest("host:tired", 1)
+    assert 29 < state.take("host:tired", 5, 3) <= 30
+    assert state.take("host:awake", 5, 3) == 0
+    state.rest("host:soon", 0.2)
+    assert state.take("host:soon", 5, 3) > 0
+    until(lambda: state.take("host:soon", 5, 3) == 0, message="its rest is over")
+    state.close()

@@ -113,6 +113,7 @@ def test_an_answer_that_is_none_has_its_reason(
     assert "hunter2" not in str(raised.value)
     assert "127.0.0.1" in str(raised.value)
     assert raised.value.retry_after == (77 if status in (429, 500) else None)
+    assert server.count("/index.yaml") == 1
 
 
 def test_a_missing_package_is_a_failed_pull(server: ChartServer, connect: Connect) -> None:
