@@ -1,8 +1,8 @@
 """Deterministic archives: the same entries give the same bytes, in any process, on any machine.
 
 Owns the byte format of an artifact (tar.gz as Flux's consumers expect it: files and directories only, uid and gid 0,
-no owner names, zero mtimes, modes 0600, 0700 and 0750) and the limits that a hostile source meets. It knows neither
-Git nor S3: entries come from an iterator, bytes go to a file object while they are being hashed.
+no owner names, zero mtimes, modes 0600, 0700 and 0750 unless entries bring theirs) and the limits that a hostile source
+meets. It knows neither Git nor S3: entries come from an iterator, bytes go to a file object while they are hashed.
 
 What fixes the bytes: the order of the entries (the caller's, who sorts), GNU tar headers, a gzip header with neither
 name nor time, and deflate at level 6 with 32 KiB window and memory level 8, begun anew after every entry that ends a
@@ -63,6 +63,8 @@ class Entry:
     executable: bool = False
     id: bytes = b""
     """What the content is known by where that is told before it is read: equal ids, equal content."""
+    mode: int = 0
+    """Permission bits to write down; 0: the usual ones. Such an entry has no `id`, which tells nothing of them."""
 
     @property
     def is_directory(self) -> bool:
@@ -159,9 +161,9 @@ def _check_sizes(path: str, size: int, total: int, limits: Limits) -> None:
 
 def _write_entry(sink: _GzipSink, entry: Entry, data: bytes) -> None:
     if entry.read is None:
-        sink.write(_header(entry.path + "/", DIRECTORY_MODE, 0, tarfile.DIRTYPE))
+        sink.write(_header(entry.path + "/", entry.mode or DIRECTORY_MODE, 0, tarfile.DIRTYPE))
         return
-    mode = EXECUTABLE_MODE if entry.executable else FILE_MODE
+    mode = entry.mode or (EXECUTABLE_MODE if entry.executable else FILE_MODE)
     sink.write(_header(entry.path, mode, len(data), tarfile.REGTYPE))
     sink.write(data)
     sink.write(bytes(-len(data) % _BLOCK))

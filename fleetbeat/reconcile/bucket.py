@@ -23,8 +23,9 @@ from fleetbeat.reconcile.sourcework import (
 )
 from fleetbeat.sources import bucket
 from fleetbeat.sources.bucket.access import Access, certificates_of, keys_of
-from fleetbeat.sources.credentials import proxy_of
+from fleetbeat.sources.credentials import HttpCredentials, proxy_of
 from fleetbeat.sources.deadline import Deadline
+from fleetbeat.sources.pools import usable
 
 
 @dataclass
@@ -84,7 +85,9 @@ def read_access(work: BucketWork) -> Outcome | None:
     if spec.secret_ref is not None:
         access = replace(access, keys=keys_of(*work.secret("secretRef", spec.secret_ref.name)))
     if spec.cert_secret_ref is not None:
-        ca, certificate, key = certificates_of(*work.secret("certSecretRef", spec.cert_secret_ref.name))
+        data, name = work.secret("certSecretRef", spec.cert_secret_ref.name)
+        ca, certificate, key = certificates_of(data, name)
+        usable(HttpCredentials(ca=ca, certificate=certificate, key=key), f"Secret {name} (spec.certSecretRef)")
         access = replace(access, ca=ca, certificate=certificate, key=key)
     if spec.proxy_secret_ref is not None:
         access = replace(access, proxy=proxy_of(*work.secret("proxySecretRef", spec.proxy_secret_ref.name)))

@@ -24,6 +24,7 @@ from fleetbeat.sources.credentials import (
 from fleetbeat.sources.deadline import Deadline
 from fleetbeat.sources.git import githubapp, vendors
 from fleetbeat.sources.git.address import is_ssh
+from fleetbeat.sources.pools import usable
 
 _VENDORS = ("aws", "azure")
 
@@ -70,11 +71,13 @@ def account_of(reader: HubReader, login: Login, deadline: Deadline) -> Account:
     if login.provider in _VENDORS:
         return vendors.account_of(login.provider, login.url, proxy)
     name = f"{login.namespace}/{login.secret}"
+    origin = f"Secret {name} (spec.secretRef)"
     if login.provider == "github":
-        return githubapp.account_of(githubapp.app_of(data, name), githubapp.trust_of(data, proxy), deadline)
+        app, trust = githubapp.app_of(data, name), usable(githubapp.trust_of(data, proxy), origin)
+        return githubapp.account_of(app, trust, deadline)
     if login.ssh:
         return replace(git_ssh_credentials(data, name), proxy=proxy)
-    return replace(git_http_credentials(data, name) if login.secret else ANONYMOUS, proxy=proxy)
+    return replace(usable(git_http_credentials(data, name), origin) if login.secret else ANONYMOUS, proxy=proxy)
 
 
 def _secret(reader: HubReader, namespace: str, name: str, field: str) -> Mapping[str, bytes]:

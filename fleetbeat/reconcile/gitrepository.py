@@ -11,6 +11,8 @@ alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -19,7 +21,13 @@ import msgspec
 from fleetbeat.api.conditions import get_condition, remove_condition
 from fleetbeat.api.meta import LINKS_KEY
 from fleetbeat.api.source import GitRepositorySpec, GitRepositoryStatus
-from fleetbeat.errors import FleetbeatError, IncludeNotCopied, IncludeUnavailable, VerificationFailed
+from fleetbeat.errors import (
+    AuthenticationFailed,
+    FleetbeatError,
+    IncludeNotCopied,
+    IncludeUnavailable,
+    VerificationFailed,
+)
 from fleetbeat.kube.errors import NotFound
 from fleetbeat.reconcile.gitaccount import Login, account_of
 from fleetbeat.reconcile.gitinclude import PAUSE, Copied, resolve
@@ -37,7 +45,7 @@ from fleetbeat.reconcile.sourcework import (
     read_spec,
     store_artifact,
 )
-from fleetbeat.sources.credentials import ANONYMOUS, Account
+from fleetbeat.sources.credentials import ANONYMOUS, Account, HttpCredentials
 from fleetbeat.sources.git import Deadline, GitResult, Keyring, Observed, fetch
 from fleetbeat.sources.git.plan import Plan
 
@@ -121,16 +129,17 @@ def find_includes(work: GitWork) -> Outcome | None:
 
 def fetch_commit(work: GitWork) -> Outcome | None:
     """Ask the server; the tree of a new commit becomes an archive straight from the object store."""
-    found = fetch(
-        work.spec,
-        work.credentials,
-        _observed(work),
-        work.ctx.directory("git"),
-        Deadline.after(work.timeout),
-        cache_bytes=work.ctx.caches.git_bytes,
-        keyring=work.keyring,
-        included=[one.included for one in work.copied],
-    )
+    with _told_of_an_empty_password(work):
+        found = fetch(
+            work.spec,
+            work.credentials,
+            _observed(work),
+            work.ctx.directory("git"),
+            Deadline.after(work.timeout),
+            cache_bytes=work.ctx.caches.git_bytes,
+            keyring=work.keyring,
+            included=[one.included for one in work.copied],
+        )
     work.found = found
     work.remember(verified=found.proof)
     note = f"stored artifact for commit '{found.subject}'"
@@ -141,6 +150,19 @@ def fetch_commit(work: GitWork) -> Outcome | None:
     for text in found.left_out:
         work.event("EntriesLeftOut", text, trace=True)
     return None
+
+
+@contextmanager
+def _told_of_an_empty_password(work: GitWork) -> Iterator[None]:
+    """A user name alone is a login, because some servers take a token in its place; where it is refused, it is said."""
+    try:
+        yield
+    except AuthenticationFailed as error:
+        account, secret = work.credentials, work.spec.secret_ref
+        if secret is None or not isinstance(account, HttpCredentials) or not account.username or account.password:
+            raise
+        lacks = f"Secret {work.ref.namespace}/{secret.name} lacks the key password"
+        raise AuthenticationFailed(f"{error.message}; {lacks}", retry_after=error.retry_after) from error
 
 
 def fail_git(work: GitWork, error: FleetbeatError) -> Outcome:

@@ -21,7 +21,14 @@ from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.meta import LocalRef, parse_duration
 from fleetbeat.api.refs import Ref
 from fleetbeat.api.source import HelmRepositorySpec
-from fleetbeat.errors import AuthenticationFailed, ChartPullFailed, IndexationFailed, InvalidSpec, SourceUnavailable
+from fleetbeat.errors import (
+    AuthenticationFailed,
+    ChartPullFailed,
+    IndexationFailed,
+    InvalidSpec,
+    InvalidURL,
+    SourceUnavailable,
+)
 from fleetbeat.kube.errors import NotFound
 from fleetbeat.reconcile.consumed import artifact_file
 from fleetbeat.reconcile.context import Context
@@ -36,6 +43,7 @@ from fleetbeat.sources.oci.login import Access, Login
 from fleetbeat.sources.oci.manifest import Manifest
 from fleetbeat.sources.oci.reference import Repository
 from fleetbeat.sources.oci.registry import Registry
+from fleetbeat.sources.pools import usable
 
 HELM_REPOSITORY = "HelmRepository"
 TIMEOUT = "60s"
@@ -64,7 +72,8 @@ class HelmAccess:
         """How to log in to an HTTP(S) repository, and whom to trust."""
         account = ANONYMOUS
         if spec.secret_ref is not None:
-            account = http_account(*self._secret("secretRef", spec.secret_ref.name))
+            data, name = self._secret("secretRef", spec.secret_ref.name)
+            account = usable(http_account(data, name), f"Secret {name} (spec.secretRef of the HelmRepository)")
         return self._trusting(spec, account)
 
     def indexed(self, spec: HelmRepositorySpec, index: Path) -> IndexedRepository:
@@ -72,7 +81,9 @@ class HelmAccess:
         return IndexedRepository(self.server(spec, Deadline.after(seconds_of(spec), ChartPullFailed)), index)
 
     def server(self, spec: HelmRepositorySpec, deadline: Deadline) -> ChartServer:
-        """The server of a repository of the default type."""
+        """The server of a repository of the default type; raises InvalidURL."""
+        if spec.url.startswith("oci://"):
+            raise InvalidURL(f"spec.url {spec.url!r} is that of a registry: set spec.type: oci")
         return ChartServer.of(spec.url, self.account(spec), deadline, pass_credentials=spec.pass_credentials)
 
     def registry(self, spec: HelmRepositorySpec, verify: Verify | None = None) -> RegistryRepository:
@@ -99,7 +110,8 @@ class HelmAccess:
     def _trusting(self, spec: HelmRepositorySpec, account: HttpCredentials) -> HttpCredentials:
         if spec.cert_secret_ref is None:
             return account
-        return trusting(account, *self._secret("certSecretRef", spec.cert_secret_ref.name))
+        data, name = self._secret("certSecretRef", spec.cert_secret_ref.name)
+        return usable(trusting(account, data, name), f"Secret {name} (spec.certSecretRef of the HelmRepository)")
 
     def _secret(self, field: str, name: str) -> tuple[dict[str, bytes], str]:
         full = f"{self.namespace}/{name}"

@@ -20,6 +20,7 @@ from fleetbeat.sources.deadline import Deadline
 from fleetbeat.sources.oci import vendors
 from fleetbeat.sources.oci.login import Access, find_login
 from fleetbeat.sources.oci.reference import Repository
+from fleetbeat.sources.pools import usable
 
 
 class RegistrySpec(Protocol):
@@ -94,8 +95,10 @@ def _trust(reader: HubReader, namespace: str, spec: RegistrySpec) -> HttpCredent
     """Authorities, client certificate and proxy."""
     trust = HttpCredentials()
     if spec.cert_secret_ref is not None:
-        found = certificates_of(*_named(reader, namespace, "certSecretRef", spec.cert_secret_ref.name))
-        trust = replace(trust, ca=found[0], certificate=found[1], key=found[2])
+        data, name = _named(reader, namespace, "certSecretRef", spec.cert_secret_ref.name)
+        ca, certificate, key = certificates_of(data, name)
+        trust = replace(trust, ca=ca, certificate=certificate, key=key)
+        trust = usable(trust, f"Secret {name} (spec.certSecretRef)")
     if spec.proxy_secret_ref is not None:
         proxy = proxy_of(*_named(reader, namespace, "proxySecretRef", spec.proxy_secret_ref.name))
         trust = replace(trust, proxy=proxy)

@@ -73,6 +73,8 @@ class SshCredentials:
     """Lines of a known_hosts file: no other server is spoken to."""
     passphrase: bytes | None = field(default=None, repr=False)
     proxy: Proxy | None = None
+    origin: str = field(default="the Secret", compare=False)
+    """Where the key comes from, for messages: `Secret namespace/name`."""
 
     @property
     def fingerprint(self) -> str:
@@ -131,7 +133,8 @@ def git_ssh_credentials(data: Mapping[str, bytes], secret: str) -> SshCredential
                 f"Secret {secret} lacks the key {key}, which ssh needs (what {made_by} prints); it has"
                 f" {', '.join(sorted(data)) or 'no key at all'}"
             )
-    return SshCredentials(data["identity"], data["known_hosts"], data.get("password") or None)
+    origin = f"Secret {secret} (spec.secretRef)"
+    return SshCredentials(data["identity"], data["known_hosts"], data.get("password") or None, origin=origin)
 
 
 def proxy_of(data: Mapping[str, bytes], secret: str) -> Proxy:

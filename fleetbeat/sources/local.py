@@ -6,6 +6,7 @@ For the command line, which archives what its user has; a worker has no use for 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from fleetbeat.errors import ArchiveInvalid
 from fleetbeat.sources import ignore
 
 
-def entries(root: Path, custom: str = "") -> Iterator[Entry]:
+def entries(root: Path, custom: str = "", *, modes: bool = False) -> Iterator[Entry]:
     """What belongs into an archive of `root`, sorted by path; `custom` are patterns such as spec.ignore takes.
 
+    With `modes` files and directories keep their permission bits, else they get those of every source's artifact.
     A file makes an archive of that one file. Raises ArchiveInvalid when `root` is neither.
     """
     if root.is_file():
-        yield _entry(root.name, root)
+        yield _entry(root.name, root, modes)
         return
     if not root.is_dir():
         raise ArchiveInvalid(f"{root} is neither a directory nor a file")
@@ -28,7 +30,7 @@ def entries(root: Path, custom: str = "") -> Iterator[Entry]:
     rules = ignore.rules([*_patterns(root, found), *ignore.parse(custom)])
     for path in found:
         if not rules.excludes(path.rstrip("/"), directory=path.endswith("/")):
-            yield Entry(path.rstrip("/")) if path.endswith("/") else _entry(path, root / path)
+            yield _entry(path, root / path, modes)
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[str]:
@@ -53,5 +55,8 @@ def _patterns(root: Path, found: list[str]) -> list[ignore.Pattern]:
     return patterns
 
 
-def _entry(path: str, file: Path) -> Entry:
-    return Entry(path, file.read_bytes, os.access(file, os.X_OK))
+def _entry(path: str, file: Path, modes: bool) -> Entry:
+    mode = stat.S_IMODE(file.stat().st_mode) & 0o777 if modes else 0
+    if path.endswith("/"):
+        return Entry(path.rstrip("/"), mode=mode)
+    return Entry(path, file.read_bytes, os.access(file, os.X_OK), mode=mode)

@@ -87,20 +87,37 @@ def _base64(text: str) -> str:
 
 def _tls(ca: bytes | None, certificate: bytes | None, key: bytes | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
+    _load(context, ca, certificate, key)
     # As lenient about old authorities as other Git clients: a chain may end in any certificate that is trusted.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def usable(credentials: HttpCredentials, origin: str) -> HttpCredentials:
+    """The same; raises AuthenticationFailed, which names `origin`, when its certificates cannot be read."""
+    _check(credentials.ca, credentials.certificate, credentials.key, origin)
+    return credentials
+
+
+@lru_cache(maxsize=64)
+def _check(ca: bytes | None, certificate: bytes | None, key: bytes | None, origin: str) -> None:
+    _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca, certificate, key, origin)
+
+
+def _load(
+    context: ssl.SSLContext, ca: bytes | None, certificate: bytes | None, key: bytes | None, origin: str = "the Secret"
+) -> None:
     try:
         if ca is not None:
             context.load_verify_locations(cadata=ca.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError) as error:
-        raise AuthenticationFailed("the key ca.crt of the Secret holds no PEM certificate that can be read") from error
+        raise AuthenticationFailed(f"the key ca.crt of {origin} holds no PEM certificate that can be read") from error
     if certificate is not None and key is not None:
-        _present(context, certificate, key)
-    return context
+        _present(context, certificate, key, origin)
 
 
-def _present(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+def _present(context: ssl.SSLContext, certificate: bytes, key: bytes, origin: str) -> None:
     """Load a client certificate; the ssl module takes files only, so it passes through one that is gone at once."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(certificate.rstrip() + b"\n" + key)
@@ -108,7 +125,7 @@ def _present(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
         try:
             context.load_cert_chain(file.name, password=lambda: b"")
         except (ssl.SSLError, ValueError) as error:
-            raise AuthenticationFailed("the keys tls.crt and tls.key of the Secret are not a usable pair") from error
+            raise AuthenticationFailed(f"the keys tls.crt and tls.key of {origin} are not a usable pair") from error
 
 
 def _proxy(url: str) -> Proxy | None:

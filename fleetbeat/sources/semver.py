@@ -96,27 +96,31 @@ _OPERATORS: dict[str, Callable[[_Comparator, Version], bool]] = {
 class Range:
     """A set of versions."""
 
-    def __init__(self, text: str) -> None:
-        """Raises InvalidSpec when `text` is not a range."""
-        self._alternatives = [_comparators(part, text) for part in text.split("||")]
+    def __init__(self, text: str, field: str) -> None:
+        """Raises InvalidSpec, naming `field`, when `text` is not a range."""
+        self._alternatives = [_comparators(part, text, field) for part in text.split("||")]
 
     def __contains__(self, version: Version) -> bool:
         return any(all(one.matches(version) for one in every) for every in self._alternatives)
 
 
-def _comparators(text: str, whole: str) -> list[_Comparator]:
+def _comparators(text: str, whole: str, field: str) -> list[_Comparator]:
     text = _HYPHEN.sub(lambda found: f">={found[1]} <={found[6]}", text.strip())
     found: list[_Comparator] = []
     position = 0
     while position < len(text):
         match = _COMPARATOR.match(text, position)
         if match is None:
-            raise InvalidSpec(f"{whole!r} is not a range of versions at {text[position : position + 20]!r}")
+            rest = text[position:]
+            where = f" at {rest[:20]!r}" if rest != whole.strip() else ""
+            raise InvalidSpec(f"{field} {whole!r} is not a range of versions{where}; write one such as >=1.0.0 <2.0.0")
         found.append(_comparator(match))
         position = match.end()
         position += text[position : position + 1] == ","
     if not found:
-        raise InvalidSpec(f"{whole!r} is not a range of versions: a part of it is empty; write * for any version")
+        raise InvalidSpec(
+            f"{field} {whole!r} is not a range of versions: a part of it is empty; write * for any version"
+        )
     return found
 
 

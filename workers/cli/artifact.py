@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ from workers.cli.transfer import Transfer
 
 EVERYTHING = "!*"
 """As spec.ignore: nothing is left out."""
+_LOOPBACK = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?")
+"""Registries of this machine, which may speak plain HTTP without a word, as with other tools."""
 DIFFERENT = 1
 """Exit code of a diff that found something."""
 
@@ -153,7 +156,8 @@ def login_of(repository: Repository, creds: str, env: Mapping[str, str]) -> Logi
 
 def _registry(reference: Reference, options: Options) -> WritableRegistry:
     login = login_of(reference.repository, options.creds, os.environ)
-    access = Access(login, insecure=options.insecure, advice="log in with `docker login`, or pass --creds")
+    insecure = options.insecure or _LOOPBACK.fullmatch(reference.repository.host) is not None
+    access = Access(login, insecure=insecure, advice="log in with `docker login`, or pass --creds")
     return WritableRegistry(reference.repository, access, Deadline.after(options.timeout))
 
 
@@ -167,7 +171,7 @@ def _tagged(url: str) -> Reference:
 @contextmanager
 def _archived(path: Path, ignored: str) -> Iterator[Archive]:
     with tempfile.TemporaryFile() as file:
-        yield write_archive(local.entries(path, ignored), file)
+        yield write_archive(local.entries(path, ignored, modes=True), file)
 
 
 @contextmanager
@@ -188,7 +192,7 @@ def _content(reference: Reference, options: Options) -> Iterator[tuple[Manifest,
 def _matching(tags: Iterable[str], semver: str, pattern: str) -> list[str]:
     """The tags in a range of versions that a pattern matches; empty ones take all."""
     if semver:
-        wanted = Range(semver)
+        wanted = Range(semver, "--filter-semver")
         versions = ((tag, parse_version(tag.replace("_", "+"))) for tag in tags)
         tags = [tag for tag, version in versions if version is not None and version in wanted]
     accepted = compile_pattern(pattern, "--filter-regex").matches if pattern else lambda _: True

@@ -1,13 +1,18 @@
-"""The words of `fleetbeat build|push|pull|tag|diff|list artifact`. Options have the names that flux gives them."""
+"""The words of `fleetbeat build|push|pull|tag|diff|list artifact`. Options have the names that flux gives them.
+
+Owns how errors of sources are told to somebody who has a command line before them, and no spec.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fleetbeat.errors import FleetbeatError
 from workers.cli.options import Output, Timeout, listed, seconds
 
 if TYPE_CHECKING:
@@ -18,6 +23,17 @@ FromPath = Annotated[Path, typer.Option("--path", "-f", help="Directory (or file
 Ignore = Annotated[list[str], typer.Option("--ignore-paths", help="Patterns of files to leave out; may be repeated.")]
 Creds = Annotated[str, typer.Option("--creds", help="USER:PASSWORD, or a token.", show_default="docker login")]
 Insecure = Annotated[bool, typer.Option("--insecure-registry", help="The registry speaks plain HTTP.")]
+
+_OPTIONS = {
+    "spec.insecure allows": "--insecure-registry allows",
+    "check spec.url and spec.ref": "check the URL and its tag",
+    "; put it into spec.ref.tag or spec.ref.digest": "; leave it out",
+    "put it into a Secret of type kubernetes.io/dockerconfigjson": "pass it by --creds",
+    "put the server's authority into the Secret's key ca.crt": "let SSL_CERT_FILE name the server's authority",
+    "exclude some by spec.ignore": "exclude some by --ignore-paths",
+    "within spec.timeout": "within --timeout",
+}
+"""What is said of a field → what is said of an option."""
 
 
 def register(app: typer.Typer) -> dict[str, typer.Typer]:
@@ -38,12 +54,29 @@ def register(app: typer.Typer) -> dict[str, typer.Typer]:
 
 def _group(help_text: str, command: Callable[..., Any]) -> typer.Typer:
     group = typer.Typer(no_args_is_help=True, help=help_text, rich_markup_mode=None)
-    group.command("artifact" if command is not listing else "artifacts")(command)
+    spoken = _spoken(command)
+    group.command("artifact" if command is not listing else "artifacts")(spoken)
     if command is listing:
-        group.command("artifact", hidden=True)(command)
+        group.command("artifact", hidden=True)(spoken)
     else:
         group.callback()(lambda: None)  # keeps the member's name although it is the only one
     return group
+
+
+def _spoken(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command, whose errors speak of options."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> Any:
+        try:
+            return command(*args, **options)
+        except FleetbeatError as error:
+            message = error.message
+            for field, option in _OPTIONS.items():
+                message = message.replace(field, option)
+            raise type(error)(message) from error
+
+    return run
 
 
 def build(

@@ -28,7 +28,7 @@ from fleetbeat.sources.git import submodules
 from fleetbeat.sources.git.ancestry import require_on_branch
 from fleetbeat.sources.git.includes import Included, combined
 from fleetbeat.sources.git.limits import Deadline, GitLimits
-from fleetbeat.sources.git.mirror import Mirror
+from fleetbeat.sources.git.mirror import Mirror, NotSent
 from fleetbeat.sources.git.notes import Notes
 from fleetbeat.sources.git.obtain import EVERYWHERE, obtain_fixed
 from fleetbeat.sources.git.plan import Follow, Observed, Plan
@@ -163,7 +163,13 @@ class Job:
     def _ensure(self, candidate: Candidate) -> None:
         if self.plan.target.follow is Follow.COMMIT:
             branch = self.plan.target.branch
-            obtain_fixed(self.mirror, self.server, candidate, [f"refs/heads/{branch}"] if branch else EVERYWHERE)
+            try:
+                obtain_fixed(self.mirror, self.server, candidate, [f"refs/heads/{branch}"] if branch else EVERYWHERE)
+            except NotSent as error:
+                where = f"branch {branch!r} (spec.ref.branch)" if branch else "repository"
+                raise GitOperationFailed(
+                    f"{self.plan.url}: the {where} has no commit {candidate.commit}; correct spec.ref.commit"
+                ) from error
         else:
             self.mirror.ensure(self.server, candidate, tag=self.plan.mode in ("Tag", "TagAndHEAD"))
 

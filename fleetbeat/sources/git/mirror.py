@@ -30,6 +30,10 @@ from fleetbeat.sources.git.shelf import Shelf
 SHELF = "archives"
 
 
+class NotSent(GitOperationFailed):
+    """What the server sent is without the commit that was asked for."""
+
+
 class Mirror:
     """An open mirror; make one by `open_mirror`."""
 
@@ -112,7 +116,7 @@ class Mirror:
     def _complete(self, commit: str, known: list[str]) -> None:
         """Record that the commit is here in full."""
         if commit.encode() not in self.objects:
-            raise GitOperationFailed(f"the server did not send the commit {commit}")
+            raise NotSent(f"the server did not send the commit {commit}")
         temporary = self._commits.with_suffix(".new")
         temporary.write_text("\n".join(dict.fromkeys([*known, commit])))
         temporary.replace(self._commits)

@@ -28,5 +28,5 @@ def _tips(server: Remote, prefixes: Sequence[str]) -> list[str]:
     found = server.refs(prefixes)
     tips = sorted({value for name, value in found.items() if not name.endswith("^{}")})
     if not tips:
-        raise GitOperationFailed(f"the repository has nothing at {' or '.join(prefixes)}")
+        raise GitOperationFailed(f"{server.url}: the repository has nothing at {' or '.join(prefixes)}")
     return tips

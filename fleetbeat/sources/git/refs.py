@@ -64,7 +64,8 @@ def choose(target: Target, refs: Refs) -> list[Candidate]:
         case _:
             name = prefixes(target)[0]
             if name not in refs:
-                raise GitOperationFailed(f"the repository has no {target.follow.value} {target.value!r}")
+                kind = "reference" if target.follow is Follow.NAME else target.follow.value
+                raise GitOperationFailed(f"the repository has no {kind} {target.value!r}")
             return [_candidate(name if target.follow is Follow.NAME else target.value, name, refs)]
 
 
@@ -74,7 +75,7 @@ def _candidate(label: str, name: str, refs: Refs) -> Candidate:
 
 
 def _highest(text: str, refs: Refs) -> list[Candidate]:
-    allowed = semver.Range(text)
+    allowed = semver.Range(text, "spec.ref.semver")
     versions: dict[str, Version] = {}
     for name in refs:
         version = None if name.endswith(_PEELED) else semver.parse_version(name.removeprefix(TAGS))

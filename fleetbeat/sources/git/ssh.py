@@ -109,7 +109,7 @@ class SshClient(TraditionalGitClient):
         """A connection to the right server, as the right user."""
         where, account = self._where, self._credentials
         trusted = host_keys(account.known_hosts, where.host, where.port)
-        key = load_key(account.identity, account.passphrase)
+        key = load_key(account.identity, account.passphrase, account.origin)
         self._transport = transport = Transport(dial(where.host, where.port, account.proxy, self._deadline))
         self._watch(transport)
         self._shake_hands(transport, trusted)

@@ -30,23 +30,23 @@ _MISTAKEN = (
 )
 
 
-def load_key(identity: bytes, passphrase: bytes | None) -> PKey:
-    """The key to log in with; AuthenticationFailed says what is wrong with `identity` or `password` of the Secret."""
+def load_key(identity: bytes, passphrase: bytes | None, origin: str = "the Secret") -> PKey:
+    """The key to log in with; AuthenticationFailed says what is wrong with `identity` or `password` of `origin`."""
     text = identity.strip().replace(b"\r\n", b"\n") + b"\n"
     for sign, words in _MISTAKEN:
         if text.startswith(sign):
-            raise AuthenticationFailed(f"the key identity of the Secret {words}")
-    found = _decrypted(text, passphrase)
+            raise AuthenticationFailed(f"the key identity of {origin} {words}")
+    found = _decrypted(text, passphrase, origin)
     for kind, wanted in _KINDS:
         if isinstance(found, kind):
             return wanted.from_private_key(StringIO(_plain(found)))
     raise AuthenticationFailed(
-        f"the key identity of the Secret is of the type {type(found).__name__.removesuffix('PrivateKey')}; use Ed25519,"
+        f"the key identity of {origin} is of the type {type(found).__name__.removesuffix('PrivateKey')}; use Ed25519,"
         " ECDSA or RSA"
     )
 
 
-def _decrypted(text: bytes, passphrase: bytes | None) -> object:
+def _decrypted(text: bytes, passphrase: bytes | None, origin: str) -> object:
     load = serialization.load_ssh_private_key if text.startswith(_OPENSSH) else serialization.load_pem_private_key
     try:
         try:
@@ -56,16 +56,16 @@ def _decrypted(text: bytes, passphrase: bytes | None) -> object:
                 raise
             return load(text, None)  # a passphrase that is not needed
     except (TypeError, ValueError, UnsupportedAlgorithm) as error:
-        raise AuthenticationFailed(_reason(text, str(error).lower(), passphrase)) from None
+        raise AuthenticationFailed(_reason(text, str(error).lower(), passphrase, origin)) from None
 
 
-def _reason(text: bytes, error: str, passphrase: bytes | None) -> str:
+def _reason(text: bytes, error: str, passphrase: bytes | None, origin: str) -> str:
     encrypted = "password" in error or "encrypted" in error or "passphrase" in error
     if passphrase is None and encrypted:
-        return "the key identity of the Secret has a passphrase; put it into the key password of the Secret"
+        return f"the key identity of {origin} has a passphrase; put it into the key password there"
     if passphrase is not None and (encrypted or "checksum" in error or b"ENCRYPTED" in text):
-        return "the passphrase in the key password of the Secret does not open the key identity"
-    return "the key identity of the Secret is no private key that can be read; put there what ssh-keygen writes"
+        return f"the passphrase in the key password of {origin} does not open the key identity"
+    return f"the key identity of {origin} is no private key that can be read; put there what ssh-keygen writes"
 
 
 def _plain(key: object) -> str:

@@ -25,7 +25,7 @@ from fleetbeat.errors import AuthenticationFailed, FleetbeatError, GitOperationF
 from fleetbeat.sources.credentials import Account, HttpCredentials
 from fleetbeat.sources.git.address import checked_url
 from fleetbeat.sources.git.limits import Deadline, GitLimits
-from fleetbeat.sources.git.mirror import Mirror, open_mirror
+from fleetbeat.sources.git.mirror import Mirror, NotSent, open_mirror
 from fleetbeat.sources.git.obtain import obtain_fixed
 from fleetbeat.sources.git.refs import Candidate
 from fleetbeat.sources.git.remote import Refused, connect
@@ -125,9 +125,7 @@ class Submodules:
             raise AuthenticationFailed(f"{error.message}{self._hint(url)}") from error
         except Refused as error:
             raise GitOperationFailed(f"{error.message}{self._hint(url)}") from error
-        except GitOperationFailed as error:
-            if "did not send" not in error.message:
-                raise
+        except NotSent as error:
             raise GitOperationFailed(
                 f"{url} does not have the commit {commit}: push it there, or let the submodule point to another one"
             ) from error

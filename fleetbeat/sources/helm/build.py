@@ -143,8 +143,10 @@ def _with_values(chart: Chart, options: Options, read: Read) -> tuple[Chart, tup
 
 
 def _missing(chart: Chart, path: str) -> str:
-    hint = "; write the path from the root of the source" if path.removeprefix("./") in chart.files else ""
-    return f"spec.valuesFiles: {path!r} does not exist{hint}, or set spec.ignoreMissingValuesFiles"
+    remedy = (
+        "write the path from the root of the source" if _inside(path) in chart.files else "correct spec.valuesFiles"
+    )
+    return f"spec.valuesFiles: {path!r} does not exist; {remedy}, or set spec.ignoreMissingValuesFiles"
 
 
 def _inside(path: str) -> str:

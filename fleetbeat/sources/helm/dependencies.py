@@ -54,7 +54,7 @@ class _Builder:
 
     def _locked(self, dependency: Dependency, locked: tuple[Dependency, ...]) -> Dependency:
         """The lock's version of a dependency, which must be one that Chart.yaml allows."""
-        allowed = range_of(dependency.range, f"dependency {dependency.name}")
+        allowed = range_of(dependency.range, f"dependency {dependency.name}: version")
         for one in locked:
             version = lenient(one.version or "")
             if one.name == dependency.name and version is not None and version in allowed:
@@ -90,14 +90,16 @@ class _Builder:
         except DependencyBuildFailed:
             raise
         except FleetbeatError as error:
-            raise DependencyBuildFailed(f"{where}: {error.message}", retry_after=error.retry_after) from error
+            told = error.message.startswith(f"{where}: ")
+            message = error.message if told else f"{where}: {error.message}"
+            raise DependencyBuildFailed(message, retry_after=error.retry_after) from error
         return self._checked(dependency, read_package(BytesIO(package), where), where)
 
     def _checked(self, dependency: Dependency, chart: Chart, where: str) -> Chart:
         if chart.name != dependency.name:
             raise InvalidChartReference(f"{where}: the chart found is named {chart.name!r}")
         version = lenient(chart.version)
-        if version is None or version not in range_of(dependency.range, where):
+        if version is None or version not in range_of(dependency.range, f"{where}: version"):
             raise InvalidChartReference(f"{where}: found version {chart.version}, which is not in {dependency.range!r}")
         return chart
 

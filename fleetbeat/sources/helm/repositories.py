@@ -83,7 +83,7 @@ class IndexedRepository:
         if entries is None:
             raise InvalidChartReference(f"{who or CHART}: the index of {shown(self.server.url)} has no chart {name!r}")
         field = who or VERSION
-        entry = choose(entries, version, field)
+        entry = choose(entries, version, _range_field(who))
         if entry is None:
             newest = choose(entries, ">=0-0", field)
             known = f"the newest is {newest.version}" if newest else "it has no version that could be installed"
@@ -132,20 +132,20 @@ class RegistryRepository:
     """Raises VerificationFailed unless the manifest is signed as it must be."""
 
     def find(self, name: str, version: str, who: str = "") -> Found:
-        field = who or VERSION
         if _EXACT.fullmatch(version) and lenient(version) is not None:
             return Found(name, version, _tag(version))
-        with _translated(name, version, field):
+        with _translated(name, version), self._absent(f"{who or CHART}: the registry has no chart {name!r}"):
             tags = self._registry(name).tags()
-        best = highest((tag.replace("_", "+") for tag in tags), version, field)
+        best = highest((tag.replace("_", "+") for tag in tags), version, _range_field(who))
         if best is None:
-            raise InvalidChartReference(f"{field}: no tag of {self.url}/{name} is a version in {version!r}")
+            raise InvalidChartReference(f"{who or VERSION}: no tag of {self.url}/{name} is a version in {version!r}")
         return Found(name, best, _tag(best))
 
     def download(self, found: Found, out: BinaryIO) -> None:
         registry = self._registry(found.name)
-        with _translated(found.name, found.version, VERSION):
-            manifest = registry.manifest(found.url)
+        with _translated(found.name, found.version):
+            with self._absent(f"the registry has no chart {found.name!r} of version {found.version}"):
+                manifest = registry.manifest(found.url)
             layer = next((layer for layer in manifest.layers if layer.media_type == CHART_LAYER), None)
             if layer is None:
                 raise ChartPullFailed(
@@ -156,6 +156,14 @@ class RegistryRepository:
             registry.blob(layer, out, LIMITS.chart_bytes)
         out.flush()
         out.seek(0)
+
+    @contextmanager
+    def _absent(self, message: str) -> Iterator[None]:
+        """What is not there, in words of charts."""
+        try:
+            yield
+        except OCINotFound as error:
+            raise InvalidChartReference(f"{message} at {self.url}") from error
 
     def _registry(self, name: str) -> Registry:
         try:
@@ -174,13 +182,16 @@ def _hex(entry: Entry) -> str:
     return (entry.digest or "").removeprefix("sha256:").lower()
 
 
+def _range_field(who: str) -> str:
+    """What a range of versions is called."""
+    return f"{who}: version" if who else VERSION
+
+
 @contextmanager
-def _translated(name: str, version: str, field: str) -> Iterator[None]:
+def _translated(name: str, version: str) -> Iterator[None]:
     """A registry's errors as those of charts."""
     try:
         yield
-    except OCINotFound as error:
-        raise InvalidChartReference(f"{field}: chart {name!r} {version}: {error.message}") from error
     except OCIPullFailed as error:
         message = f"chart {name!r} {version}: {error.message}"
         raise ChartPullFailed(message, retry_after=error.retry_after, asked_by=error.asked_by) from error

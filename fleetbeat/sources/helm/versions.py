@@ -47,9 +47,9 @@ def with_metadata(version: str, metadata: str) -> str:
 def range_of(text: str, field: str) -> Range:
     """The range of versions that `field` asks for; raises InvalidChartReference naming it."""
     try:
-        return Range(text)
+        return Range(text, field)
     except InvalidSpec as error:
-        raise InvalidChartReference(f"{field}: {error.message}") from error
+        raise InvalidChartReference(error.message) from error
 
 
 def choose(entries: Iterable[Entry], wanted: str, field: str) -> Entry | None:

@@ -54,7 +54,7 @@ def _tag(text: str) -> str:
 
 
 def _newest(registry: Registry, semver: str, pattern: str | None) -> str:
-    wanted = Range(semver)
+    wanted = Range(semver, "spec.ref.semver")
     accepted = compile_pattern(pattern, "spec.ref.semverFilter").matches if pattern else lambda _: True
     tag = newest(filter(accepted, registry.tags()), wanted)
     if tag is None:

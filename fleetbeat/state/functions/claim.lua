@@ -5,7 +5,7 @@
 -- and never more than the caps leave. Refs without a reason that may be swept share one message per cluster; so do, apart
 -- from those, consumers that were only requested, and where there are many of them, those of one new artifact. While a sweep
 -- of requests lives, and for a pause after it, further requests of its cluster are put off, so that they gather; see
--- schedule.lua for why that delays none by more than a second.
+-- schedule.lua for why that delays none by more than two seconds.
 --
 -- {S}:due:<cluster> {S}:front {S}:held {S}:run {S}:lease {S}:inflight {S}:sweeps {S}:asking {S}:asked:<cluster> {S}:pause:<cluster>   see schedule.lua
 -- {S}:why {S}:poked {S}:meta   read; the reasons of what is handed out go along with it

@@ -14,12 +14,12 @@
 -- Requests trickle in, one for each resource of a cluster. The first is swept at once; those that come meanwhile are put off
 -- (claim.lua) and brought forward together some time after that sweep's end: a multiple of its length, so that looking at a
 -- cluster's objects, for however few refs, never takes more than a part of the time. Being put off only moves the due time by
--- a second or less and takes the urgency, and only an urgent ref is put off. So a dead sweep costs a second, and no ref ever
+-- two seconds or less and takes the urgency, and only an urgent ref is put off. So a dead sweep costs a second, and no ref ever
 -- depends on `asked`.
 
 local URGENT = 1e13
-local PAUSE = 3  -- times the length of a sweep of requests that passes before the next one
-local LONGEST_PAUSE = 700  -- ms
+local PAUSE = 5  -- times the length of a sweep of requests that passes before the next one
+local LONGEST_PAUSE = 2000  -- ms
 local REQUESTED = 'requested'  -- the whole reason of a ref that was only asked to run by its annotation
 
 -- Whether the whole reason is one source's new artifact.

@@ -108,6 +108,7 @@ def test_a_failure_keeps_the_last_artifact(runs: Runs, s3: EmbeddedS3, name: str
         ({}, "AuthenticationFailed", False),
         ({"secretRef": {"name": "absent"}}, "AuthenticationFailed", False),
         ({"certSecretRef": {"name": "keys"}, **KEYS}, "AuthenticationFailed", False),
+        ({"certSecretRef": {"name": "nonsense"}, **KEYS}, "AuthenticationFailed", False),
         ({"provider": "gcp"}, "InvalidProviderConfiguration", True),
         ({"provider": "azure"}, "InvalidProviderConfiguration", True),
         ({"provider": "aws", "serviceAccountName": "x"}, "InvalidProviderConfiguration", True),
@@ -119,6 +120,7 @@ def test_what_cannot_work_is_said(
     runs: Runs, s3: EmbeddedS3, name: str, spec: dict[str, Any], reason: str, stalled: bool
 ) -> None:
     """Each with Flux's reason; Stalled where only a person can mend it."""
+    runs.secret("nonsense", ca_crt="no certificate")
     put(runs, s3, name, **spec)
     runs.run()
     assert runs.failure("b")[0] == reason

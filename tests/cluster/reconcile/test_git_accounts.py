@@ -64,9 +64,13 @@ def test_ssh_is_run_and_swept(sources: Sources, sshd: SshServer, repo: GitRepo) 
 @pytest.mark.parametrize(
     ("change", "reason", "says"),
     [
-        ({"password": "wrong"}, "AuthenticationFailed", "passphrase in the key password of the Secret does not open"),
+        (
+            {"password": "wrong"},
+            "AuthenticationFailed",
+            "password of Secret {namespace}/login (spec.secretRef) does",
+        ),
         ({"password": ""}, "AuthenticationFailed", "has a passphrase; put it into the key password"),
-        ({"identity": "SECRET"}, "AuthenticationFailed", "is no private key that can be read"),
+        ({"identity": "SECRET"}, "AuthenticationFailed", "identity of Secret {namespace}/login (spec.secretRef) is no"),
         ({"identity": OTHER.private.decode(), "password": ""}, "AuthenticationFailed", "refused user"),
         ({"known_hosts": ""}, "AuthenticationFailed", "lacks the key known_hosts"),
         ({"known_hosts": f"other.example {OTHER.public}"}, "AuthenticationFailed", "known_hosts has no key of"),
@@ -91,7 +95,7 @@ def test_each_mistake_of_an_ssh_secret_has_its_message(
     sources.run()
     ready = sources.ready("a")
     assert (ready["status"], ready["reason"]) == ("False", reason)
-    assert says in ready["message"]
+    assert says.format(namespace=sources.namespace) in ready["message"]
     assert "SECRET" not in ready["message"]
     assert sources.revision("a") == f"main@sha1:{repo.head()}"
     ssh_secret(sources, sshd)
@@ -107,7 +111,12 @@ def test_each_mistake_of_an_ssh_secret_has_its_message(
         ("ssh://git@no-such-host.invalid/app", LOGIN, "AuthenticationFailed", "known_hosts has no key of no-such-host"),
         ("{ssh}/absent", {}, "ValidationFailed", "spec.secretRef is missing"),
         ("{ssh}/absent", {"proxySecretRef": {"name": "login"}}, "ValidationFailed", "spec.secretRef is missing"),
-        ("https://git.example/app", {"provider": "github"}, "ValidationFailed", "spec.secretRef is missing"),
+        (
+            "https://git.example/app",
+            {"provider": "github"},
+            "InvalidProviderConfiguration",
+            "spec.secretRef is missing",
+        ),
         ("https://git.example/app", {"provider": "aws"}, "InvalidProviderConfiguration", "does not serve"),
         ("ssh://git@git.example:org/app", LOGIN, "URLInvalid", "write ssh://[user@]host[:port]/path"),
         ("https://git.example/app", LOGIN, "AuthenticationFailed", "holds a login for ssh"),
@@ -130,6 +139,35 @@ def test_mistakes_of_a_spec(
     ready = sources.ready("a")
     assert (ready["status"], ready["reason"]) == ("False", reason)
     assert says in ready["message"]
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"username": "ann"}, "check the Secret; Secret {namespace}/login lacks the key password"),
+        ({"password": "SECRET"}, "Secret {namespace}/login has a password but no username; add the key username"),
+        ({"ca.crt": "SECRET"}, "the key ca.crt of Secret {namespace}/login (spec.secretRef) holds no PEM certificate"),
+    ],
+)
+def test_each_mistake_of_a_secret_for_http_has_its_message(
+    sources: Sources, tmp_path: Path, data: dict[str, str], says: str
+) -> None:
+    """A user name alone is asked for entry with, as there are tokens that take its place."""
+    with GitServer(tmp_path / "git") as server:
+        repo = server.create("app")
+        repo.commit(FILES)
+        server.access = Access(basic=("ann", "SECRET"))
+        sources.secret("login", **data)
+        sources.put("a", repo.url, **LOGIN)
+        sources.run()
+        assert sources.ready("a")["reason"] == "AuthenticationFailed"
+        assert says.format(namespace=sources.namespace) in sources.ready("a")["message"]
+        assert "SECRET" not in sources.ready("a")["message"]
+        server.access = Access(basic=("ann", ""))
+        sources.secret("login", username="ann")
+        sources.request("a")
+        sources.run()
+        assert sources.ready("a")["status"] == "True"
 
 
 def test_a_proxy_is_part_of_the_account(sources: Sources, tmp_path: Path) -> None:

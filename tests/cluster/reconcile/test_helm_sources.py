@@ -175,8 +175,8 @@ def test_values_files_make_another_version(sources: Helm, charts: ChartServer, t
     [
         ({"chart": "absent"}, "InvalidChartReference", "no chart 'absent'"),
         ({"version": "7.x"}, "InvalidChartReference", "the newest is 1.2.0"),
-        ({"version": "seven"}, "InvalidChartReference", "spec.version"),
-        ({"valuesFiles": ["absent.yaml"]}, "ValuesFilesError", "absent.yaml"),
+        ({"version": "seven"}, "InvalidChartReference", "spec.version 'seven' is not a range"),
+        ({"valuesFiles": ["absent.yaml"]}, "ValuesFilesError", "does not exist; correct spec.valuesFiles, or set"),
     ],
 )
 def test_what_cannot_be_built_is_told(
@@ -329,6 +329,25 @@ def registered(sources: Helm, server: RegistryServer, **spec: Any) -> None:
     sources.client.apply(kind.path(sources.namespace, "charts"), obj, "user")
 
 
+@pytest.mark.parametrize("field", ["secretRef", "certSecretRef"])
+def test_a_wrong_authority_is_told_with_its_secret(sources: Helm, charts: ChartServer, field: str) -> None:
+    """Which Secret, and which field named it."""
+    sources.secret("ca", ca_crt="no certificate")
+    ref = repository(sources, charts, **{field: {"name": "ca"}})
+    sources.settle()
+    says = f"ca.crt of Secret {sources.namespace}/ca (spec.{field} of the HelmRepository) holds no PEM"
+    assert says in sources.condition(ref)["message"]
+
+
+def test_a_registry_without_its_type_is_told(sources: Helm, charts: ChartServer) -> None:
+    """Which field to set, instead of what an index needs."""
+    ref = repository(sources, charts, url="oci://registry.example/charts")
+    sources.settle()
+    found = sources.condition(ref)
+    assert (found["reason"], sources.condition(ref, "Stalled")["status"]) == ("URLInvalid", "True")
+    assert "set spec.type: oci" in found["message"]
+
+
 @pytest.fixture
 def kinds(cluster: Cluster) -> None:
     """The hub has Flux's kinds."""
@@ -353,16 +372,16 @@ def test_a_chart_from_a_registry(sources: Helm, registry: RegistryServer, tmp_pa
 
 @pytest.mark.usefixtures("kinds")
 @pytest.mark.parametrize(
-    ("spec", "reason", "condition"),
+    ("spec", "reason", "says"),
     [
-        ({"version": "3.x"}, "InvalidChartReference", "BuildFailed"),
-        ({"version": "3.0.0"}, "InvalidChartReference", "BuildFailed"),
-        ({"chart": "absent"}, "InvalidChartReference", "BuildFailed"),
-        ({"verify": {"provider": "cosign", "secretRef": {"name": "keys"}}}, "ChartVerificationError", "BuildFailed"),
+        ({"version": "3.x"}, "InvalidChartReference", "spec.version: no tag of"),
+        ({"version": "3.0.0"}, "InvalidChartReference", "the registry has no chart 'app' of version 3.0.0 at oci://"),
+        ({"chart": "absent"}, "InvalidChartReference", "spec.chart: the registry has no chart 'absent' at oci://"),
+        ({"verify": {"provider": "cosign", "secretRef": {"name": "keys"}}}, "ChartVerificationError", "sign"),
     ],
 )
 def test_what_a_registry_does_not_have_is_told(
-    sources: Helm, registry: RegistryServer, spec: dict[str, Any], reason: str, condition: str
+    sources: Helm, registry: RegistryServer, spec: dict[str, Any], reason: str, says: str
 ) -> None:
     """A missing tag, a missing repository, an unsigned chart: nothing is published."""
     registered(sources, registry)
@@ -370,8 +389,10 @@ def test_what_a_registry_does_not_have_is_told(
     sources.secret("keys", cosign_pub=key)
     ref = chart(sources, **spec)
     sources.settle()
-    found = sources.condition(ref, condition)
+    found = sources.condition(ref, "BuildFailed")
     assert (found.get("status"), found.get("reason")) == ("True", reason), sources.status(ref)
+    assert says in found["message"]
+    assert "spec.ref" not in found["message"]
     assert sources.published(ref) == {}
     if "verify" in spec:
         assert sources.condition(ref, "SourceVerified")["status"] == "False"

@@ -193,6 +193,11 @@ def test_pull_secrets_of_the_service_account_are_used(
         ({"secretRef": {"name": "other"}}, "AuthenticationFailed", "no account for"),
         ({"serviceAccountName": "missing"}, "AuthenticationFailed", "ServiceAccount {namespace}/missing not found"),
         ({"certSecretRef": {"name": "wrong"}}, "AuthenticationFailed", "neither ca.crt nor"),
+        (
+            {"certSecretRef": {"name": "ca"}},
+            "AuthenticationFailed",
+            "Secret {namespace}/ca (spec.certSecretRef)",
+        ),
         ({"proxySecretRef": {"name": "wrong"}}, "AuthenticationFailed", "lacks the key address"),
         ({"insecure": False}, "OCIArtifactPullFailed", "spec.insecure"),
     ],
@@ -205,6 +210,7 @@ def test_wrong_accounts_are_told(
     oci.push(server, name, "latest", FILES)
     log_in(runs, server.host, "wrong", "hunter3")
     log_in(runs, "ghcr.io", "other")
+    runs.secret("ca", ca_crt="hunter4")
     follow(runs, server, name, **spec)
     told, message = runs.failure("apps")
     assert (told, runs.condition("apps", "FetchFailed")["reason"]) == (reason, reason)

@@ -1,11 +1,12 @@
-"""Connections to upstream: the environment's proxy, and pools that accounts do not share."""
+"""Connections to upstream: the environment's proxy, pools that accounts do not share, certificates."""
 
 from __future__ import annotations
 
 import pytest
 
+from fleetbeat.errors import AuthenticationFailed
 from fleetbeat.sources.credentials import ANONYMOUS, HttpCredentials
-from fleetbeat.sources.pools import pool
+from fleetbeat.sources.pools import pool, usable
 from tests.support.hostile import reply, scripted_server
 from tools.pki import Authority
 
@@ -28,3 +29,22 @@ def test_accounts_with_certificates_have_pools_of_their_own() -> None:
     url = "https://git.invalid/app"
     assert pool(url, ANONYMOUS) is pool(url, HttpCredentials("ann", "pw"))
     assert pool(url, ANONYMOUS) is not pool(url, HttpCredentials(ca=Authority("private").certificate))
+
+
+@pytest.mark.parametrize(
+    ("account", "says"),
+    [
+        (HttpCredentials(ca=b"SECRET"), "the key ca.crt of Secret apps/ca holds no PEM certificate"),
+        (
+            HttpCredentials(certificate=b"SECRET", key=b"SECRET"),
+            "tls.crt and tls.key of Secret apps/ca are not",
+        ),
+    ],
+)
+def test_certificates_that_cannot_be_read_name_their_secret(account: HttpCredentials, says: str) -> None:
+    """Before any request; a good one passes."""
+    with pytest.raises(AuthenticationFailed, match=says) as caught:
+        usable(account, "Secret apps/ca")
+    assert "SECRET" not in str(caught.value)
+    good = HttpCredentials(ca=Authority("private").certificate)
+    assert usable(good, "Secret apps/ca") is good

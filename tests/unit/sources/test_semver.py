@@ -43,16 +43,25 @@ pytestmark = pytest.mark.unit
 def test_ranges(text: str, inside: str, outside: str) -> None:
     """Which versions belong to a range."""
     for version in inside.split():
-        assert parse_version(version) in Range(text), version
+        assert parse_version(version) in Range(text, "spec.version"), version
     for version in outside.split():
-        assert parse_version(version) not in Range(text), version
+        assert parse_version(version) not in Range(text, "spec.version"), version
 
 
 @pytest.mark.parametrize("text", ["", "abc", "1.2.3 ||", ">=", "1.2.3.4", "main"])
 def test_nonsense_is_named(text: str) -> None:
     """A range that cannot be read is the user's to mend."""
-    with pytest.raises(InvalidSpec, match="not a range of versions"):
-        Range(text)
+    with pytest.raises(InvalidSpec) as raised:
+        Range(text, "spec.version")
+    assert raised.value.message.startswith(f"spec.version {text!r} is not a range of versions")
+
+
+def test_a_range_is_wrong_at_its_wrong_part() -> None:
+    """Where a part of it can be read, the rest is shown; where nothing can, it is not said twice."""
+    with pytest.raises(InvalidSpec, match="'>=1 abc' is not a range of versions at 'abc'; write"):
+        Range(">=1 abc", "spec.version")
+    with pytest.raises(InvalidSpec, match="'abc' is not a range of versions; write"):
+        Range("abc", "spec.version")
 
 
 @pytest.mark.parametrize(

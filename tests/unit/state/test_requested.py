@@ -147,8 +147,8 @@ def test_a_pause_is_a_multiple_of_the_sweep_before_it(registry: Registry, second
     took, ended = time.monotonic() - begun, time.monotonic()
     request(registry, "b")
     until(claims_of(registry), message="swept after a pause", interval=0.005)
-    assert min(3 * seconds, 0.7) - 0.02 <= time.monotonic() - ended
-    assert time.monotonic() - ended <= min(3 * took, 0.7) + 1
+    assert min(5 * seconds, 2) - 0.02 <= time.monotonic() - ended
+    assert time.monotonic() - ended <= min(5 * took, 2) + 1
 
 
 def test_a_live_sweep_puts_off_nobody_else(registry: Registry) -> None:

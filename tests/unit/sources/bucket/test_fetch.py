@@ -235,7 +235,7 @@ def test_wrong_keys_are_an_authentication_failure_without_them_in_it(
         ({"name": "no-such-bucket"}, BucketFailed, "does not exist"),
         ({"endpoint": "http://127.0.0.1"}, InvalidURL, "without scheme"),
         ({"endpoint": "127.0.0.1/path"}, InvalidURL, "without scheme"),
-        ({"insecure": False}, BucketFailed, "TLS failed"),
+        ({"insecure": False}, BucketFailed, "does not speak TLS; spec.insecure: true allows plain HTTP"),
         ({"endpoint": "127.0.0.1:closed"}, BucketFailed, "does not take connections"),
     ],
 )

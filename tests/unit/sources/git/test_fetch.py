@@ -13,7 +13,7 @@ from dulwich.objects import Commit, ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
-from fleetbeat.errors import EmptyRepository, GitOperationFailed
+from fleetbeat.errors import EmptyRepository, GitOperationFailed, InvalidSpec
 from fleetbeat.sources.credentials import HttpCredentials
 from fleetbeat.sources.git import GitLimits, Observed
 from tests.unit.sources.git.conftest import Worker, content
@@ -183,9 +183,9 @@ def test_a_fixed_commit_needs_no_poll(git_server: GitServer, repo: GitRepo, work
         ({"branch": "nope"}, "no branch 'nope'"),
         ({"branch": "mai"}, "no branch 'mai'"),
         ({"tag": "v9"}, "no tag 'v9'"),
-        ({"name": "refs/heads/nope"}, "no name 'refs/heads/nope'"),
+        ({"name": "refs/heads/nope"}, "no reference 'refs/heads/nope'"),
         ({"semver": ">5"}, "no tag of the repository is a version in the range '>5'"),
-        ({"commit": "1" * 40}, "1{40}"),
+        ({"commit": "1" * 40}, "the repository has no commit 1{40}; correct spec.ref.commit"),
     ],
 )
 def test_missing_references_are_named(repo: GitRepo, worker: Worker, ref: dict[str, str], message: str) -> None:
@@ -193,7 +193,14 @@ def test_missing_references_are_named(repo: GitRepo, worker: Worker, ref: dict[s
     repo.commit(FILES)
     with pytest.raises(GitOperationFailed, match=message) as caught:
         worker.fetch(repo.url, ref)
-    assert repo.url in str(caught.value) or "commit" in ref
+    assert repo.url in str(caught.value)
+
+
+def test_a_range_that_is_none_names_its_field(repo: GitRepo, worker: Worker) -> None:
+    """Only another spec helps."""
+    repo.commit(FILES)
+    with pytest.raises(InvalidSpec, match=r"spec\.ref\.semver 'abc' is not a range of versions"):
+        worker.fetch(repo.url, {"semver": "abc"})
 
 
 @pytest.mark.parametrize("ref", [{"branch": "main"}, {"semver": "*"}, {"tag": "v1"}])
@@ -231,8 +238,10 @@ def test_a_server_of_the_old_protocol(repo: GitRepo, worker: Worker, monkeypatch
     assert content(worker.fetch(repo.url, {"semver": "1.x"})) == {"a": b"2"}
     assert content(worker.fetch(repo.url, {"commit": old})) == {"a": b"1"}
     assert content(worker.fetch(repo.url, {"commit": old, "branch": "main"})) == {"a": b"1"}
-    with pytest.raises(GitOperationFailed, match="did not send the commit"):
+    with pytest.raises(GitOperationFailed, match=f"{repo.url}: the repository has no commit 1+; correct spec"):
         worker.fetch(repo.url, {"commit": "1" * 40})
+    with pytest.raises(GitOperationFailed, match=r"the branch 'main' \(spec.ref.branch\) has no commit 1+"):
+        worker.fetch(repo.url, {"commit": "1" * 40, "branch": "main"})
 
 
 def test_two_workers_on_one_machine(repo: GitRepo, worker: Worker) -> None:

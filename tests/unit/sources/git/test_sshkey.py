@@ -74,8 +74,8 @@ def test_passphrases_that_do_not_fit(form: str) -> None:
 )
 def test_what_is_no_key(identity: bytes, message: str) -> None:
     """The message says what to put there and shows nothing of it."""
-    with pytest.raises(AuthenticationFailed, match=message) as caught:
-        load_key(identity, None)
+    with pytest.raises(AuthenticationFailed, match=f"the key identity of Secret apps/git .*{message}") as caught:
+        load_key(identity, None, "Secret apps/git")
     assert "SECRET" not in str(caught.value)
 
 

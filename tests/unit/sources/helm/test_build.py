@@ -224,6 +224,25 @@ def test_the_lock_decides_the_version(root: Path, server: ChartServer, connect: 
         remote(root, connect())
 
 
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ({"name": "absent"}, "dependency absent: the index of .* has no chart 'absent'"),
+        ({"version": ">=7"}, "dependency dep: no version of chart 'dep' .* is in '>=7'"),
+        ({"version": "seven"}, "dependency dep: version 'seven' is not a range of versions"),
+    ],
+)
+def test_a_dependency_is_named_once(
+    root: Path, server: ChartServer, connect: Connect, wanted: dict[str, str], says: str
+) -> None:
+    """By whoever notices first that a repository does not have it."""
+    server.add("dep", "1.0.0")
+    depending(root, {"name": "dep", "version": "1.x", "repository": server.url, **wanted})
+    with pytest.raises(DependencyBuildFailed, match=f"^{says}") as raised:
+        remote(root, connect())
+    assert raised.value.message.count("dependency ") == 1
+
+
 def test_the_package_of_another_chart_is_refused(server: ChartServer, connect: Connect) -> None:
     """An index that leads to something else is not believed."""
     index = server.directory / "index.yaml"

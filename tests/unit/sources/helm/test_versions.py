@@ -48,7 +48,7 @@ def test_build_metadata_is_told_apart_by_time() -> None:
 
 def test_a_range_that_is_none_names_the_field() -> None:
     """The user learns which field to mend."""
-    with pytest.raises(InvalidChartReference, match=r"spec\.version"):
+    with pytest.raises(InvalidChartReference, match=r"^spec\.version 'latest\?' is not a range"):
         chosen("latest?")
 
 

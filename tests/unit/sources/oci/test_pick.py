@@ -64,7 +64,7 @@ def test_digest_beats_all(pushed: RegistryServer) -> None:
 )
 def test_nonsense_is_the_specs_fault(pushed: RegistryServer, ref: OCIRef) -> None:
     """Nothing but another spec helps."""
-    with pytest.raises(InvalidSpec):
+    with pytest.raises(InvalidSpec, match=r"spec\.ref\."):
         pick(oci.client(pushed.host, "org/pick"), ref)
 
 

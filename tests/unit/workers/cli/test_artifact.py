@@ -6,7 +6,9 @@ import base64
 import json
 import tarfile
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -140,14 +142,15 @@ def test_a_difference_is_shown_and_ends_with_1(registry: RegistryServer, tree: P
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("pull artifact oci://HOST/no/such:tag --output .", "not found in the registry"),
+        ("pull artifact oci://HOST/no/such:tag --output .", "not found in the registry; check the URL and its tag"),
+        ("list artifacts oci://ann:x@HOST/a", "carries an account; pass it by --creds"),
         ("pull artifact oci://HOST/no/such:tag --output . --creds ann:wrong", "docker login"),
         ("pull artifact https://HOST/no/such:tag --output .", "must begin with oci://"),
         ("pull artifact oci://HOST/no/such:tag --output /nowhere", "is not a directory"),
         ("push artifact oci://HOST/a@sha256:0 --path . --source s --revision r", "neither a tag nor"),
         ("push artifact oci://HOST/a:b --path /nowhere --source s --revision r", "neither a directory nor a file"),
         ("tag artifact oci://HOST/a:b --tag no+tag", "is not a tag"),
-        ("list artifacts oci://HOST/a:b", "carries a tag"),
+        ("list artifacts oci://HOST/a:b", "carries a tag or digest; leave it out"),
     ],
 )
 @pytest.mark.usefixtures("docker")
@@ -156,7 +159,23 @@ def test_what_cannot_be_done_is_one_clear_sentence(registry: RegistryServer, wor
     with pytest.raises(FleetbeatError) as caught:
         run(*words.replace("HOST", registry.host).split(), "--insecure-registry")
     assert says in caught.value.message
-    assert "secret" not in caught.value.message
+    assert "secret" not in caught.value.message.lower()
+    assert "spec." not in caught.value.message
+
+
+@pytest.mark.usefixtures("docker")
+def test_a_registry_of_this_machine_may_speak_plain_http(registry: RegistryServer, tree: Path) -> None:
+    """Without an option; any other needs it, and its name is told."""
+    url = f"oci://{registry.host}/team/plain:v1"
+    assert run("push", "artifact", url, "--path", tree, *ORIGIN).exit_code == 0
+    named = url.replace("127.0.0.1", "localhost")
+    assert run("tag", "artifact", named, "--tag", "v2", "--creds", "ann:secret").exit_code == 0
+    with HTTPServer(("127.0.0.2", 0), BaseHTTPRequestHandler) as other:
+        Thread(target=other.serve_forever, daemon=True).start()
+        away = f"oci://127.0.0.2:{other.server_port}/team/plain:v1"
+        with pytest.raises(FleetbeatError, match="does not speak TLS; --insecure-registry allows plain HTTP"):
+            run("tag", "artifact", away, "--tag", "v2")
+        other.shutdown()
 
 
 def test_build_writes_the_same_archive_every_time(tree: Path, tmp_path: Path) -> None:
@@ -168,3 +187,16 @@ def test_build_writes_the_same_archive_every_time(tree: Path, tmp_path: Path) ->
     with tarfile.open(outputs[0]) as tar:
         assert "notes.md" not in tar.getnames()
         assert "deploy/app.yaml" in tar.getnames()
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o755, 0o400, 0o4755])
+def test_an_archive_has_the_permission_bits_of_files_and_directories(tree: Path, tmp_path: Path, mode: int) -> None:
+    """As flux writes them, and neither times nor owners."""
+    (tree / "deploy/app.yaml").chmod(mode)
+    (tree / "deploy").chmod(0o711)
+    output = tmp_path / "made.tgz"
+    assert run("build", "artifact", "--path", tree, "--output", output).exit_code == 0
+    with tarfile.open(output) as tar:
+        modes = {member.name: member.mode for member in tar}
+        assert (modes["deploy"], modes["deploy/app.yaml"]) == (0o711, mode & 0o777)
+        assert {(member.mtime, member.uid, member.gid, member.uname) for member in tar} == {(0, 0, 0, "")}
