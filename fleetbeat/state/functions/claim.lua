@@ -100,10 +100,12 @@ local function take_swept(batch, out, room, cluster, ref, meta, why)
   return true
 end
 
+-- Until the pause is over, or the live sweep ends: that brings it forward, and is told of it by `asked`.
 local function put_off(batch, out, room, ref)
-  table.insert(out.later, int(batch.now + (room.asking and PUT_OFF or room.pause)))
+  local paused = room.pause > 0
+  table.insert(out.later, int(batch.now + (paused and room.pause or PUT_OFF)))
   table.insert(out.later, ref)
-  if room.asking then table.insert(out.asked, ref) end
+  if not paused then table.insert(out.asked, ref) end
 end
 
 -- Whether a ref's reason lets it share a look with others.
@@ -127,7 +129,7 @@ local function take(batch, out, room, cluster, ref, score, meta, why, poked)
     return true
   end
   if meta.sweepable and not meta.deleting and gathers(batch.shard, why, out.crowds) then
-    if why == REQUESTED and score < 0 and (room.asking or room.pause > 0) then
+    if why == REQUESTED and (room.pause > 0 or room.asking and score < 0) then
       put_off(batch, out, room, ref)
       return true
     end

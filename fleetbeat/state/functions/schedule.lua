@@ -14,8 +14,8 @@
 -- Requests trickle in, one for each resource of a cluster. The first is swept at once; those that come meanwhile are put off
 -- (claim.lua) and brought forward together some time after that sweep's end: a multiple of its length, so that looking at a
 -- cluster's objects, for however few refs, never takes more than a part of the time. Being put off only moves the due time by
--- two seconds or less and takes the urgency, and only an urgent ref is put off. So a dead sweep costs a second, and no ref ever
--- depends on `asked`.
+-- two seconds or less and takes the urgency; a live sweep puts off urgent refs only, and whoever is due when the pause is over
+-- is in the next sweep. So a dead sweep costs a second, and no ref ever depends on `asked`.
 
 local URGENT = 1e13
 local PAUSE = 5  -- times the length of a sweep of requests that passes before the next one

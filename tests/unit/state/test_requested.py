@@ -136,6 +136,20 @@ def claims_of(registry: Registry) -> Callable[[], Claimed | None]:
     return claim
 
 
+def test_requests_of_a_long_sweep_and_of_its_pause_go_together(registry: Registry) -> None:
+    """Whenever they came: a trickle of small sweeps is what the pause is against."""
+    settled(registry, *"abcd")
+    first = sweep_of(registry, "a")
+    for name in "bc":
+        request(registry, name)
+        assert registry.state.claim(SHARD).sweeps == []
+        time.sleep(0.25)
+    registry.state.answer(SHARD, first.fence, {ref("a"): Answer(b"{}")})
+    request(registry, "d")
+    claimed = until(claims_of(registry), message="swept after a pause", interval=0.01)
+    assert shares(claimed) == [("hub", "requested", ["b", "c", "d"])]
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.1, 0.5])
 def test_a_pause_is_a_multiple_of_the_sweep_before_it(registry: Registry, seconds: float) -> None:
     """So that looking at a large cluster, however few ask at a time, never takes most of the time; but it ends soon."""
