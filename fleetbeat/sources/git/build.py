@@ -77,7 +77,7 @@ class Job:
     def _attempt(self, candidates: list[Candidate], observed: Observed | None) -> GitResult:
         if branch := self.plan.target.branch:  # a fixed commit's; its archive may be another source's, without a branch
             self._ensure(candidates[0])
-            require_on_branch(self.server, branch, candidates[0].commit, self.cache, self.limits, self.deadline)
+            require_on_branch(self.server, branch, candidates[0].commit, self.mirror, self.limits, self.deadline)
         if len(candidates) == 1 and not self.plan.mode and (shelved := self._shelved(candidates[0])):
             return shelved
         for candidate in candidates:

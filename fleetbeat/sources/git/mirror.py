@@ -27,7 +27,7 @@ from fleetbeat.sources.git.refs import Candidate
 from fleetbeat.sources.git.remote import Remote
 from fleetbeat.sources.git.shelf import Shelf
 
-SHELF = "archives"
+PACKS, SHELF, SCRATCH = "packs", "archives", "scratch"
 
 
 class NotSent(GitOperationFailed):
@@ -38,7 +38,8 @@ class Mirror:
     """An open mirror; make one by `open_mirror`."""
 
     def __init__(self, folder: Path, limits: GitLimits, deadline: Deadline) -> None:
-        self._packs = folder / "packs"
+        self._packs = folder / PACKS
+        self._scratch = folder / SCRATCH
         self._commits = folder / "commits"
         self.shelf = Shelf(folder / SHELF)
         self._limits = limits
@@ -57,6 +58,16 @@ class Mirror:
         if self._objects is None:
             self._objects = Objects(self._packs)
         return self._objects
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder until the block ends; what a killed process left in it goes first."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir()
+        try:
+            yield self._scratch
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def commit(self, commit: str) -> Commit:
         """A commit's object; GitOperationFailed if the id belongs to something else."""
@@ -169,6 +180,6 @@ def _emptied(folder: Path) -> bool:
         except BlockingIOError:
             return False
         (folder / "commits").unlink(missing_ok=True)
-        for content in ("packs", SHELF):
+        for content in (PACKS, SHELF, SCRATCH):
             shutil.rmtree(folder / content, ignore_errors=True)
         return True

@@ -66,10 +66,20 @@ def test_a_commit_of_another_branch(history: History, worker: Worker, name: str,
     worker.fetch(history.repo.url, {"commit": commit})
     with pytest.raises(GitOperationFailed, match=rf"{commit} \(spec.ref.commit\) is not on the branch '{branch}'"):
         worker.fetch(history.repo.url, {"commit": commit, "branch": branch})
-    assert not list(worker.cache.glob("history-*"))
+    assert not list(worker.cache.glob("git/*/scratch"))
 
 
 def test_a_branch_that_is_not_there(history: History, worker: Worker) -> None:
     """It is named."""
     with pytest.raises(GitOperationFailed, match="no branch 'nope'"):
         worker.fetch(history.repo.url, {"commit": history.merge, "branch": "nope"})
+
+
+def test_what_a_killed_worker_left_is_no_hindrance(history: History, worker: Worker) -> None:
+    """It goes with the next question."""
+    worker.fetch(history.repo.url, {"commit": history.first})
+    (mirror,) = worker.cache.glob("git/*")
+    (mirror / "scratch").mkdir()
+    (mirror / "scratch" / "new.pack").write_bytes(b"half a pack")
+    assert worker.fetch(history.repo.url, {"commit": history.first, "branch": "main"}).revision.startswith("main@")
+    assert not (mirror / "scratch").exists()
