@@ -23,7 +23,7 @@ from fleetbeat.reconcile.consumed import artifact_file
 from fleetbeat.reconcile.helmaccess import HELM_REPOSITORY, Dependencies, HelmAccess, place_of
 from fleetbeat.reconcile.ocisignatures import SignatureCheck, mark_verified
 from fleetbeat.reconcile.outcome import Outcome, Status
-from fleetbeat.reconcile.politeness import polite_wait, resting
+from fleetbeat.reconcile.politeness import put_off
 from fleetbeat.reconcile.run import Pipeline
 from fleetbeat.reconcile.sourceartifact import Artifact
 from fleetbeat.reconcile.sourcework import (
@@ -178,23 +178,17 @@ def _from_repository(work: ChartWork, out: BinaryIO) -> Outcome | None:
     assert work.repository is not None  # noqa: S101 - set by find_source
     repository = _repository(work)
     host = host_of(work.repository.url)
-    if work.origin is None and (waiting := _put_off(work, host)):
+    if work.origin is None and (waiting := put_off(work, host)):
         return waiting
     found = repository.find(work.spec.chart, work.spec.version)
     version = marked(found, work.options)
     if work.has(found.name, version):
         work.built = Built(found.name, version, None)
         return None
-    if work.origin is not None and (waiting := _put_off(work, host)):
+    if work.origin is not None and (waiting := put_off(work, host)):
         return waiting
     work.built = from_repository(repository, found, work.options, out)
     return None
-
-
-def _put_off(work: ChartWork, host: str) -> Outcome | None:
-    """A host that all workers together have asked often enough is asked a little later."""
-    wait = polite_wait(work.ctx, host, resting(work))
-    return Outcome(f"put off: {host} is asked often enough already", next_in=wait) if wait else None
 
 
 def _repository(work: ChartWork) -> ChartRepository:

@@ -23,6 +23,7 @@ from fleetbeat.errors import FleetbeatError, OCIPullFailed
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.ociaccess import access_of
 from fleetbeat.reconcile.ocifacts import facts_of, same_facts
+from fleetbeat.reconcile.sharedlook import Group
 from fleetbeat.reconcile.sweepable import Known, known
 from fleetbeat.sources.deadline import Deadline
 from fleetbeat.sources.oci.login import Access
@@ -65,17 +66,10 @@ class Asked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Lookup:
-    """One look at what a reference names, for all that may see the same there."""
+class Lookup(Group[FollowedTag]):
+    """One look at what a reference names."""
 
     asked: Asked
-    sources: Sequence[FollowedTag]
-    deadline: Deadline
-
-    @property
-    def refs(self) -> list[str]:
-        """The sources."""
-        return [source.ref for source in self.sources]
 
     @property
     def host(self) -> str:
@@ -124,7 +118,7 @@ def lookups_of(
             lost[source.ref] = access
         else:
             groups[Asked(source.way.repository, access, source.picks, source.seconds)].append(source)
-    return [Lookup(asked, members, deadline) for asked, members in groups.items()], lost
+    return [Lookup(members, deadline, asked) for asked, members in groups.items()], lost
 
 
 def _access(ctx: Context, deadline: Deadline, way: Way) -> Access | str:

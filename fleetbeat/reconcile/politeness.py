@@ -28,16 +28,14 @@ SPREAD = 5.0
 
 
 def wait_turn(work: SourceWork[Any]) -> Outcome | None:
-    """A step: a host that was asked often enough is asked a little later."""
-    wait = polite_wait(work.ctx, work.host, resting(work))
-    if not wait:
-        return None
-    return Outcome(f"put off: {work.host} was asked often enough, or asked to be left alone", next_in=wait)
+    """A step: the host of the source is asked now, or a little later."""
+    return put_off(work, work.host)
 
 
-def resting(work: Work[Any]) -> Collection[str]:
-    """Whose rests hold back this run: nobody's, if a person asked for it."""
-    return () if work.requested else (work.ref.namespace,)
+def put_off(work: Work[Any], host: str) -> Outcome | None:
+    """The end of a run whose `host` was asked often enough, or rests; no rest holds back what a person asked for."""
+    wait = polite_wait(work.ctx, host, () if work.requested else (work.ref.namespace,))
+    return Outcome(f"put off: {host} was asked often enough, or asked to be left alone", next_in=wait) if wait else None
 
 
 def polite_wait(ctx: Context, host: str, namespaces: Collection[str]) -> float:

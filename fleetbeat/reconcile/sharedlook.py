@@ -7,41 +7,69 @@ tells. Which sources may share a look, and how to look, is the kinds' business.
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
-from fleetbeat.api.refs import Ref
 from fleetbeat.errors import FleetbeatError
 from fleetbeat.reconcile.politeness import polite_wait
 from fleetbeat.reconcile.settling import Settling
+from fleetbeat.reconcile.sweepable import Known
+from fleetbeat.sources.deadline import Deadline
 
 log = logging.getLogger(__name__)
 
 
-class Group(Protocol):
-    """Sources that one look serves."""
+class Member(Protocol):
+    """A source that is as its last run left it, so that only its upstream can have changed."""
 
     @property
+    def ref(self) -> str: ...
+
+    @property
+    def known(self) -> Known: ...
+
+
+MemberT = TypeVar("MemberT", bound=Member)
+
+
+@dataclass(frozen=True)
+class Group(ABC, Generic[MemberT]):
+    """Sources that one look serves, because all of them may see the same there."""
+
+    sources: Sequence[MemberT]
+    deadline: Deadline
+
+    @property
+    def refs(self) -> list[str]:
+        """Its sources."""
+        return [source.ref for source in self.sources]
+
+    @property
+    def namespaces(self) -> set[str]:
+        """Whose sources these are."""
+        return {source.known.ref.namespace for source in self.sources}
+
+    @property
+    @abstractmethod
     def host(self) -> str:
         """Whom the look asks; empty when it asks nobody."""
 
-    @property
-    def refs(self) -> Sequence[str]:
-        """Its sources."""
-
+    @abstractmethod
     def look(self) -> dict[str, str]:
         """ref → why it needs a run; those that are not named are as they were. Raises FleetbeatError."""
 
 
-def look_at_all(pool: ThreadPoolExecutor, groups: Sequence[Group], settling: Settling) -> int:
+def look_at_all(pool: ThreadPoolExecutor, groups: Sequence[Group[Any]], settling: Settling) -> int:
     """Settle each group as its upstream answers, and leave those whose host was asked often enough to a later sweep.
 
     Returns how many were asked.
     """
-    asking: dict[Future[dict[str, str]], Group] = {}
+    asking: dict[Future[dict[str, str]], Group[Any]] = {}
     for group in groups:
-        wait = polite_wait(settling.ctx, group.host, {Ref.parse(ref).namespace for ref in group.refs})
+        wait = polite_wait(settling.ctx, group.host, group.namespaces)
         if wait:
             settling.delay(group.refs, wait)
         else:
@@ -51,7 +79,7 @@ def look_at_all(pool: ThreadPoolExecutor, groups: Sequence[Group], settling: Set
     return len(asking)
 
 
-def _looked(group: Group) -> dict[str, str]:
+def _looked(group: Group[Any]) -> dict[str, str]:
     try:
         return {ref: why[:200] for ref, why in group.look().items()}
     except FleetbeatError as error:

@@ -27,7 +27,7 @@ from fleetbeat.reconcile.gitaccount import Login, account_of
 from fleetbeat.reconcile.gitinclude import digests
 from fleetbeat.reconcile.ocisweep import FollowedTag, lookups_of, read_oci
 from fleetbeat.reconcile.settling import Settling
-from fleetbeat.reconcile.sharedlook import look_at_all
+from fleetbeat.reconcile.sharedlook import Group, look_at_all
 from fleetbeat.reconcile.sweepable import Known, known
 from fleetbeat.reconcile.targets import HubReader
 from fleetbeat.sources.credentials import ANONYMOUS, Account
@@ -84,17 +84,10 @@ class Server(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Listing:
-    """One look at the references of a repository, for all that may see the same there."""
+class Listing(Group[Followed]):
+    """One look at the references of a repository."""
 
     server: Server
-    sources: Sequence[Followed]
-    deadline: Deadline
-
-    @property
-    def refs(self) -> list[str]:
-        """The sources."""
-        return [source.ref for source in self.sources]
 
     @property
     def host(self) -> str:
@@ -213,4 +206,4 @@ def _listings(sources: Iterable[Followed], accounts: Mapping[Login, Account], de
     groups: dict[Server, list[Followed]] = defaultdict(list)
     for source in sources:
         groups[Server(source.plan.url, accounts[source.login], source.seconds)].append(source)
-    return [Listing(server, members, deadline) for server, members in groups.items()]
+    return [Listing(members, deadline, server) for server, members in groups.items()]

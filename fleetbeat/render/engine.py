@@ -76,8 +76,9 @@ class Built(msgspec.Struct, frozen=True):
     sealed: list[Sealed] = []
     """Encrypted files that must be given in plain form first; then there are no objects."""
     origins: list[Sealed] = []
-    notes: list[str] = []
     """Encrypted files that objects are made of."""
+    notes: list[str] = []
+    """What the author of the files should know although the build succeeded."""
 
 
 class _Held(msgspec.Struct, frozen=True):

@@ -33,6 +33,7 @@ from fleetbeat.errors import AuthenticationFailed
 from fleetbeat.sources.credentials import HttpCredentials, Proxy
 
 PROXY_LOGIN = "check username and password in the Secret of spec.proxySecretRef"
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 _LOGIN_REFUSED = (
     "Tunnel connection failed: 407",
     "SOCKS5 authentication failed",
@@ -96,7 +97,8 @@ def _tls(ca: bytes | None, certificate: bytes | None, key: bytes | None) -> ssl.
 
 def usable(credentials: HttpCredentials, origin: str) -> HttpCredentials:
     """The same; raises AuthenticationFailed, which names `origin`, when its certificates cannot be read."""
-    _check(credentials.ca, credentials.certificate, credentials.key, origin)
+    if credentials.ca is not None or credentials.certificate is not None:
+        _check(credentials.ca, credentials.certificate, credentials.key, origin)
     return credentials
 
 
@@ -144,6 +146,11 @@ def is_stale(error: HTTPError) -> bool:
     if isinstance(error, ProxyError):  # so is a broken connection to a proxy called
         return isinstance(error.original_error, (ConnectionError, ProtocolError))
     return isinstance(error, ProtocolError)
+
+
+def speaks_no_tls(error: Exception) -> bool:
+    """Of a failed handshake: whether the server answered in plain text."""
+    return any(sign in str(error) for sign in _NOT_TLS)
 
 
 def describe(error: HTTPError, proxy: Proxy | None = None) -> str:

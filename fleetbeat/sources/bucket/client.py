@@ -22,6 +22,7 @@ from fleetbeat.errors import AuthenticationFailed, BucketFailed, FleetbeatError,
 from fleetbeat.sources.bucket.access import Access, Keys
 from fleetbeat.sources.credentials import Proxy
 from fleetbeat.sources.patience import later
+from fleetbeat.sources.pools import speaks_no_tls
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -37,7 +38,6 @@ _VIRTUAL_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".aliyuncs.com", "stora
 _REGION = re.compile(r"(?:^|\.)s3[.-](?:dualstack\.)?([a-z]{2}(?:-[a-z]+)+-\d)\.amazonaws\.com")
 _ENDPOINT = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?|\[[0-9A-Fa-f:]+\](:\d{1,5})?")
 _REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "401", "403")
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 _BUSY = ("SlowDown", "TooManyRequests", "RequestLimitExceeded", "ServiceUnavailable", "503", "429")
 
 
@@ -217,7 +217,7 @@ _WORDS = {
 
 def _failure(error: Exception, where: str, action: str) -> FleetbeatError:
     name = type(error).__name__
-    if name == "SSLError" and any(sign in str(error) for sign in _NOT_TLS):
+    if name == "SSLError" and speaks_no_tls(error):
         return BucketFailed(f"{where}: {action}: the server does not speak TLS; spec.insecure: true allows plain HTTP")
     kind = AuthenticationFailed if "Credential" in name else BucketFailed
     return kind(f"{where}: {action}: {_WORDS.get(name, f'the connection broke ({name})')}")

@@ -23,12 +23,11 @@ from fleetbeat.sources.deadline import Deadline
 from fleetbeat.sources.oci.limits import CONNECT_SECONDS, MAX_REDIRECTS, READ_SECONDS
 from fleetbeat.sources.oci.login import Access
 from fleetbeat.sources.patience import later
-from fleetbeat.sources.pools import describe, pool
+from fleetbeat.sources.pools import describe, pool, speaks_no_tls
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK = 256 * 1024
 _REST_BYTES = 64 * 1024
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 _USER_AGENT = "fleetbeat"
 _PLAIN_SECONDS = 600.0
 _PLAIN: dict[tuple[str, str], float] = {}
@@ -147,7 +146,7 @@ class Wire:
 
     def _broken(self, url: str, error: HTTPError) -> FleetbeatError:
         self.deadline.left()
-        plain = isinstance(error, SSLError) and any(sign in str(error) for sign in _NOT_TLS)
+        plain = isinstance(error, SSLError) and speaks_no_tls(error)
         if plain and not self.access.insecure:
             return OCIPullFailed(f"{shown(url)}: the server does not speak TLS; spec.insecure allows plain HTTP")
         return OCIPullFailed(f"{shown(url)}: {describe(error, self.access.trust.proxy)}")
