@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from celery import shared_task
+from celery import shared_task, signals
 
 from fleetbeat.errors import FleetbeatError
 from fleetbeat.reconcile import kustomization
@@ -11,7 +11,13 @@ from fleetbeat.reconcile.outcome import Outcome
 from fleetbeat.reconcile.run import execute
 from fleetbeat.reconcile.sweep import Swept, sweep
 from fleetbeat.state.reasons import HEALTH
-from tasks.context import context
+from tasks.context import context, warm
+
+
+@signals.worker_ready.connect
+def _warm(**_: object) -> None:
+    """Threads share the process, so nothing forks after this."""
+    warm()
 
 
 @shared_task(name="apply.kustomization", throws=(FleetbeatError,))

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 
 from fleetbeat.reconcile.context import Context
 from fleetbeat.settings import Settings
 
+log = logging.getLogger(__name__)
 _lock = threading.Lock()
 _context: Context | None = None
+
+
+def warm() -> None:
+    """Prepare the context in the background, so that a worker takes messages at once."""
+    threading.Thread(target=_warm, name="warm", daemon=True).start()
+
+
+def _warm() -> None:
+    try:
+        context().warm()
+    except Exception:
+        log.exception("the worker could not prepare; its first run will say more")
 
 
 def context() -> Context:

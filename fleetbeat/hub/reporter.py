@@ -36,6 +36,10 @@ REQUEST_SECONDS = 4.0
 BLOCK_MS = 2000
 """How long one look at the changes waits for one."""
 BATCH = 500
+GATHER_SECONDS = 0.02
+"""How long statuses gather for one look at them; nobody sees so little."""
+GATHER_EVENTS_SECONDS = 0.1
+"""The same of events, which nobody waits for."""
 REREAD_SECONDS = 2.0
 """How often the marks are read from the start, for what a cursor may have missed."""
 RETRY_SECONDS = (0.25, 10.0)
@@ -104,6 +108,8 @@ class Reporter:
             for change in found:
                 cursor = max(cursor, change.seq)
                 self._take(change)
+            if found:
+                await asyncio.sleep(GATHER_SECONDS)
             await self._room.wait()
 
     def _take(self, change: Changed) -> None:
@@ -171,6 +177,7 @@ class Reporter:
             if not batch:
                 self._stirred.clear()
                 await self._stirred.wait()
+                await asyncio.sleep(GATHER_EVENTS_SECONDS)
                 continue
             lanes = [[entry for _, entry in lane] for _, lane in groupby(_by_lane(batch), key=lambda pair: pair[0])]
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from fleetbeat.artifacts.cache import DigestCache
 from fleetbeat.artifacts.settings import CacheSettings, StoreSettings
 from fleetbeat.artifacts.store import ArtifactStore
+from fleetbeat.errors import FleetbeatError
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.identity import hub_id
@@ -19,6 +21,8 @@ from fleetbeat.render.cache import RenderCache
 from fleetbeat.render.engine import Engine
 from fleetbeat.settings import Settings
 from fleetbeat.state import State
+
+log = logging.getLogger(__name__)
 
 
 def hub_config(settings: Settings) -> ClusterConfig:
@@ -91,6 +95,14 @@ class Context:
         path = self.settings.cache / name
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         return path
+
+    def warm(self) -> None:
+        """Make now, for apply workers, what takes long and asks no server: the first run does not wait for it then."""
+        self.store.prepare()
+        try:
+            self.engine.parse(())
+        except FleetbeatError as error:
+            log.error("%s", error.message)
 
     def close(self) -> None:
         """Stop what was started; connections close with the process."""
