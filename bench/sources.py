@@ -41,7 +41,7 @@ from fleetbeat.reconcile.sourcesweep import sweep
 from fleetbeat.settings import Settings
 from fleetbeat.sources.git import Deadline, fetch
 from fleetbeat.sources.oci.registry import Registry
-from fleetbeat.state import REGISTRAR
+from fleetbeat.state import REGISTRAR, Shares
 from fleetbeat.state.shards import SOURCE
 from tests.support import oci
 from tools.gitrepo import GitRepo
@@ -127,7 +127,7 @@ def fill(ctx: Context, count: int, repos: list[GitRepo], heads: list[str]) -> No
     while runs := ctx.state.claim(SOURCE, 1000, lane_cap=count, cluster_cap=count).runs:
         for run in runs:
             ctx.state.start(SOURCE, run.ref, run.fence)
-            ctx.state.finish(SOURCE, run.ref, run.fence, memo=memo, sweepable=True)
+            ctx.state.finish(SOURCE, run.ref, run.fence, memo=memo, shares=Shares.ALL)
 
 
 def one_tag(directory: Path, out: Console) -> None:

@@ -6,9 +6,11 @@ from celery import shared_task
 
 from fleetbeat.errors import FleetbeatError
 from fleetbeat.reconcile import kustomization
+from fleetbeat.reconcile.healthsweep import Looked, look_at_health
 from fleetbeat.reconcile.outcome import Outcome
 from fleetbeat.reconcile.run import execute
 from fleetbeat.reconcile.sweep import Swept, sweep
+from fleetbeat.state.reasons import HEALTH
 from tasks.context import context
 
 
@@ -19,6 +21,8 @@ def apply_kustomization(shard: str, ref: str, fence: int) -> Outcome:
 
 
 @shared_task(name="apply.sweep", throws=(FleetbeatError,))
-def sweep_cluster(shard: str, cluster: str, fence: int, refs: list[str], why: str) -> Swept:
-    """One look at everything of a cluster whose interval came round or, as `why` says, that was requested."""
+def sweep_cluster(shard: str, cluster: str, fence: int, refs: list[str], why: str) -> Swept | Looked:
+    """One look at everything of a cluster whose interval came round or, as `why` says, that has something in common."""
+    if why == HEALTH:
+        return look_at_health(context(), shard, cluster, fence, refs)
     return sweep(context(), shard, cluster, fence, refs, why)

@@ -13,6 +13,7 @@ from time import monotonic
 
 from fleetbeat.hub.memo import Memo, object_of, read
 from fleetbeat.state import State
+from fleetbeat.state.reasons import health_reason
 from fleetbeat.state.shards import shard_of
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ class Sightings:
                 why = f"drift: {object_of(key)} {'is gone' if objects[key] is None else 'changed'}"
                 self._state.poke([ref], why, urgent=True, delay_ms=int(pause * 1000))
         if awaited and not drifted:
-            self._state.poke([ref], f"health: {object_of(awaited[0])} changed")
+            self._state.poke([ref], health_reason(f"{object_of(awaited[0])} changed"))
 
     def _lives_on(self, ref: str, cluster: str) -> bool:
         """Still there, not being deleted (its objects vanish then) and not moved to another cluster."""

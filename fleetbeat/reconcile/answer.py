@@ -32,7 +32,7 @@ Memos = Mapping[str, dict[str, Any]]
 READS_MOVED = "what it is built from moved"
 
 
-class _Answers:
+class Answers:
     """Some refs of one sweep, as the registry knows them."""
 
     def __init__(self, ctx: Context, shard: str, cluster: str, fence: int, why: str, memos: Memos) -> None:
@@ -40,19 +40,19 @@ class _Answers:
         self._cluster = cluster
         self._looks = ctx.state.looks(list(memos))
         self._elsewhere = dependencies.reader(ctx.state, ctx.settings.owned_kinds)
-        self._works = {ref: _work(ctx, shard, fence, why, found, memos[ref]) for ref, found in self._looks.items()}
+        self.works = {ref: _work(ctx, shard, fence, why, found, memos[ref]) for ref, found in self._looks.items()}
 
     def refused(self) -> dict[str, str]:
         """ref → why it gets a run of its own, whatever the cluster says."""
         found: dict[str, str] = {}
-        for ref, work in self._works.items():
+        for ref, work in self.works.items():
             try:
                 found[ref] = self._decode(work)
             except FleetbeatError as error:
                 found[ref] = error.message
-        ready = [work for ref, work in self._works.items() if not found[ref]]
+        ready = [work for ref, work in self.works.items() if not found[ref]]
         self._read(ready)
-        found |= {str(work.ref): _unsettled(work) or self._changed(work) for work in ready}
+        found |= {str(work.ref): self._unsettled(work) or self._changed(work) for work in ready}
         return {ref: why for ref, why in found.items() if why}
 
     def _decode(self, work: KustomizationWork) -> str:
@@ -74,9 +74,29 @@ class _Answers:
         named = {str(ref) for work in works for ref in dependencies.depends_on(work.ref, work.obj)}
         self._looks |= self._ctx.state.looks(list(named - self._looks.keys()))
 
+    def _unsettled(self, work: KustomizationWork) -> str:
+        """Why the last run is none to go by; "" when it is."""
+        old, history = work.old, work.old.get("history") or [{}]
+        if work.artifact is None:
+            return "its source has no artifact"
+        if old.get("observedGeneration") != work.generation:
+            return "generation moved"
+        last = (history[0].get("lastReconciledStatus"), (history[0].get("metadata") or {}).get("revision"))
+        if not is_ready(old) or last != (SUCCEEDED, old.get("lastAppliedRevision")) or "health" in work.memo:
+            return "it is not ready"
+        return ""
+
     def _changed(self, work: KustomizationWork) -> str:
         """What else happened since the last run succeeded; "" when nothing did."""
         raise NotImplementedError
+
+    def wake(self, answers: dict[str, Answer], told: Mapping[str, str], news: str) -> dict[str, Answer]:
+        """`answers`, where those in `told` (ref → target) wake whoever refers to the target and has no answer here."""
+        dependents = self._ctx.state.dependents(list(told.values()))
+        for ref, target in told.items():
+            wakes = tuple(dependents[target] - answers.keys())
+            answers[ref] = answers[ref]._replace(wakes=wakes, news=f"dependency {ref} {news}")
+        return answers
 
     def _waits(self, work: KustomizationWork) -> str:
         """Why the dependencies are not ready; "" when they are."""
@@ -93,12 +113,12 @@ class _Answers:
         return None if found is None else (msgspec.json.decode(found.obj), decode_status(found.status))
 
 
-class Requests(_Answers):
+class Requests(Answers):
     """Refs that were only asked to run."""
 
     def answers(self, refs: Iterable[str]) -> dict[str, Answer]:
         """What a run that found nothing to do would write for each of `refs`; none of them was refused."""
-        return {ref: _answer(self._works[ref])[0] for ref in refs if ref in self._works}
+        return {ref: _answer(self.works[ref])[0] for ref in refs if ref in self.works}
 
     def _decode(self, work: KustomizationWork) -> str:
         if (work.obj["spec"].get("postBuild") or {}).get("substituteFrom"):
@@ -111,13 +131,13 @@ class Requests(_Answers):
         return "revision moved" if work.old.get("lastAppliedRevision") != work.revision else self._waits(work)
 
 
-class Moved(_Answers):
+class Moved(Answers):
     """Refs whose source has a new artifact."""
 
     def refused(self) -> dict[str, str]:
         """As above; besides, what is built from something that moved."""
         found = super().refused()
-        works = [work for ref, work in self._works.items() if ref not in found]
+        works = [work for ref, work in self.works.items() if ref not in found]
         for _, same in groupby(sorted(works, key=_digest), key=_digest):
             group = list(same)
             held = self._held(group)
@@ -128,17 +148,15 @@ class Moved(_Answers):
         """Those of `refs` whose dependencies are ready at this artifact, or become so by an answer beside theirs."""
         found: dict[str, Answer] = {}
         news: list[str] = []
-        for ref in _in_order(self._works, refs):
-            work, look = self._works[ref], self._looks[ref]
+        for ref in _in_order(self.works, refs):
+            work, look = self.works[ref], self._looks[ref]
             if self._waits(work):
                 continue
             found[ref], announce = _answer(work, calm=True)
             if announce:
                 news.append(ref)
             self._looks[ref] = look._replace(status=found[ref].status)
-        for ref, dependents in self._ctx.state.dependents(news).items():
-            found[ref] = found[ref]._replace(wakes=tuple(dependents - found.keys()))
-        return found
+        return self.wake(found, {ref: ref for ref in news}, "is ready")
 
     def _changed(self, work: KustomizationWork) -> str:
         return ""  # dependencies are for `answers` to look at, in their order
@@ -156,19 +174,6 @@ class Moved(_Answers):
 
 def _digest(work: KustomizationWork) -> str:
     return str(work.got["digest"])
-
-
-def _unsettled(work: KustomizationWork) -> str:
-    """Why the last run is none to go by; "" when it is."""
-    old, history = work.old, work.old.get("history") or [{}]
-    if work.artifact is None:
-        return "its source has no artifact"
-    if old.get("observedGeneration") != work.generation:
-        return "generation moved"
-    last = (history[0].get("lastReconciledStatus"), (history[0].get("metadata") or {}).get("revision"))
-    if not is_ready(old) or last != (SUCCEEDED, old.get("lastAppliedRevision")) or "health" in work.memo:
-        return "it is not ready"
-    return ""
 
 
 def _work(ctx: Context, shard: str, fence: int, why: str, found: Look, memo: dict[str, Any]) -> KustomizationWork:
@@ -204,5 +209,9 @@ def _answer(work: KustomizationWork, *, calm: bool = False) -> tuple[Answer, boo
         work.resumed["inventory"] = work.old["inventory"]
     outcome = succeed(work, f"0/{len(work.memo['fp'])} changed", health="healthy" in work.memo)
     status = {CALM: True, **(outcome.status or {})} if calm else outcome.status
-    events = tuple(msgspec.json.encode(event) for event in work.events)
-    return Answer(msgspec.json.encode(status), events), bool(outcome.announce)
+    return Answer(msgspec.json.encode(status), encoded_events(work)), bool(outcome.announce)
+
+
+def encoded_events(work: KustomizationWork) -> tuple[bytes, ...]:
+    """What the work has to tell, for an answer."""
+    return tuple(msgspec.json.encode(event) for event in work.events)

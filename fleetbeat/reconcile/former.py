@@ -22,6 +22,7 @@ from fleetbeat.kube.prune import prune
 from fleetbeat.kube.reach import Reach
 from fleetbeat.reconcile import backoff
 from fleetbeat.reconcile.outcome import Outcome
+from fleetbeat.state import Shares
 
 if TYPE_CHECKING:
     from fleetbeat.reconcile.kustomization_work import KustomizationWork
@@ -78,7 +79,7 @@ def clean(work: KustomizationWork, outcome: Outcome) -> Outcome:
         work.event("PruneFailed", problem, warning=True, metadata=work.metadata)
     pause = min(backoff.pause(tries, FIRST_PAUSE, LONGEST_PAUSE), work.interval)
     memo |= {"left": list(left), "left_tries": tries}
-    return replace(outcome, status=status, memo=memo, next_in=pause, sweepable=False)
+    return replace(outcome, status=status, memo=memo, next_in=pause, shares=Shares.NONE)
 
 
 def clean_or_raise(work: KustomizationWork, left: tuple[str, ...]) -> None:

@@ -48,13 +48,14 @@ from fleetbeat.reconcile.sourcework import (
 from fleetbeat.sources.credentials import ANONYMOUS, Account, HttpCredentials
 from fleetbeat.sources.git import Deadline, GitResult, Keyring, Observed, fetch
 from fleetbeat.sources.git.plan import Plan
+from fleetbeat.state import Shares
 
 
 @dataclass
 class GitWork(SourceWork[GitRepositorySpec]):
     """What the steps of this pipeline leave for each other."""
 
-    sweepable: ClassVar[bool] = True
+    shares: ClassVar[Shares] = Shares.ALL
 
     failures: ClassVar[tuple[str, ...]] = (*SourceWork.failures, "IncludeUnavailable", "ArtifactOutdated")
 

@@ -7,6 +7,7 @@ for a new revision, generation or request ends the wait, one for drift goes on w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import time
 from typing import Any
 
@@ -19,7 +20,6 @@ from fleetbeat.reconcile import former
 from fleetbeat.reconcile.failure import news
 from fleetbeat.reconcile.health import (
     CURRENT_BY_EXISTING,
-    FIRST_LOOK,
     TAKES_TIME,
     Wanted,
     describe,
@@ -37,11 +37,15 @@ from fleetbeat.reconcile.kustomization_work import (
     inventory,
 )
 from fleetbeat.reconcile.outcome import Outcome, Status, short_revision
+from fleetbeat.state import Shares
+from fleetbeat.state.reasons import is_health
 
 CANCELED = "HealthCheckCanceled"
 """Reason of the event, as with Flux."""
 HERE = Health(State.CURRENT)
 """Of an object that is ready by existing."""
+UNTOLD = 1.0
+"""Seconds of waiting that are not worth a status of their own: most objects are healthy by then."""
 
 
 def resume_wait(work: KustomizationWork) -> Outcome | None:
@@ -49,22 +53,31 @@ def resume_wait(work: KustomizationWork) -> Outcome | None:
     wait = work.memo.get("health")
     if not wait:
         return None
-    trigger = _cancelled_by(work, wait)
+    trigger = cancelled_by(work, wait)
     if trigger:
         work.cancelled = True
         message = f"Health checks canceled due to new reconciliation triggered by {trigger}"
         work.event(CANCELED, message, metadata={REVISION_KEY: wait["revision"]})
         return None
-    if any(not reason.startswith("health") for reason in work.why.split(", ") if reason):
+    if not is_health(work.why):
         work.waited = wait
         return None
-    work.resumed = wait
     work.target = work.ctx.targets.reach(work.reach, work.account)
-    waiting = unsettled(work.target, _decode(wait["waiting"]), work.selector, work.rules)
+    return resume(work, wait, unsettled(work.target, awaited(wait), work.selector, work.rules))
+
+
+def awaited(wait: Mapping[str, Any]) -> Wanted:
+    """What a remembered wait is for."""
+    return _decode(wait["waiting"])
+
+
+def resume(work: KustomizationWork, wait: dict[str, Any], waiting: dict[ObjectId, Health]) -> Outcome:
+    """The end of another look, which found `waiting` not current yet; raises HealthCheckFailed."""
+    work.resumed = wait
     return _judge(work, _without_finished(work, waiting), wait, changed="")
 
 
-def _cancelled_by(work: KustomizationWork, wait: dict[str, Any]) -> str:
+def cancelled_by(work: KustomizationWork, wait: dict[str, Any]) -> str:
     """What makes it pointless to wait on: the ref of the source or of the resource itself; "" when nothing does."""
     if wait["revision"] != work.revision:
         return str(work.source)
@@ -168,13 +181,14 @@ def _judge(work: KustomizationWork, waiting: dict[ObjectId, Health], wait: dict[
         raise HealthCheckFailed(_failure(took, "timeout waiting for", waiting))
     memo = work.memo | {"health": wait | {"looks": wait["looks"] + 1, "waiting": _encode(work, waiting)}}
     summary = f"waiting for {describe(waiting)}"
-    if wait["looks"] == 0 and not work.cancelled:  # most are healthy in a moment: not worth a status of its own
-        return Outcome(summary, memo=memo, next_in=FIRST_LOOK)
+    shares = Shares.HEALTH if _only_ours(memo, work.rules) and not memo.get("left") else Shares.NONE
+    if took < UNTOLD and not work.cancelled:
+        return Outcome(summary, memo=memo, next_in=next_look(wait["looks"]), shares=shares)
     message = f"Running health checks for revision {work.revision} with a timeout of {format_duration(work.timeout)}"
     status = work.attempt.progressing(message, **fields(work, None))
     work.attempt.condition(status, "Healthy", "Unknown", "Progressing", message)
     delay = min(next_look(wait["looks"]), max(work.timeout - took, 0.2))
-    return Outcome(summary, status, memo, next_in=delay, stirred=news(work, status))
+    return Outcome(summary, status, memo, next_in=delay, shares=shares, stirred=news(work, status))
 
 
 def _failure(took: float, what: str, found: dict[ObjectId, Health]) -> str:
@@ -203,7 +217,8 @@ def succeed(work: KustomizationWork, changed: str, *, health: bool, took: float 
     memo = {key: value for key, value in work.memo.items() if key != "health"}
     summary = f"Ready {short_revision(work.revision)} {changed}"
     announce = "is ready" if _moved_on(work) else ""
-    outcome = Outcome(summary, status, memo, sweepable=_sweepable(memo, work.rules), announce=announce)
+    shares = Shares.ALL if _only_ours(memo, work.rules) else Shares.NONE
+    outcome = Outcome(summary, status, memo, shares=shares, announce=announce)
     return former.clean(work, outcome) if memo.get("left") else outcome
 
 
@@ -214,8 +229,8 @@ def _moved_on(work: KustomizationWork) -> bool:
     return before != (True, work.revision, work.generation)
 
 
-def _sweepable(memo: dict[str, Any], rules: Rules) -> bool:
-    """The sweep lists our own objects and judges by kstatus: health that is told otherwise takes a run."""
+def _only_ours(memo: dict[str, Any], rules: Rules) -> bool:
+    """A sweep lists our own objects and judges by kstatus: health that is told otherwise takes a run."""
     ours = {key.rpartition("@")[0] for key in memo.get("fp") or {}}
     checked = memo.get("healthy") or {}
     special = ((oid.group, oid.kind) in rules for oid in _decode(checked))

@@ -34,6 +34,7 @@ from fleetbeat.reconcile.pruning import adopted, prune_stale, tell_brake
 from fleetbeat.reconcile.run import Pipeline
 from fleetbeat.render.kustomize import render
 from fleetbeat.render.links import told
+from fleetbeat.state import Shares
 
 FULL_EVERY = 3600.0
 """Seconds after which a ref gets a whole run, by dry run of every object, although nothing changed."""
@@ -83,7 +84,7 @@ def skip_settled(work: KustomizationWork) -> Outcome | None:
         return None
     if (is_ready(old), old.get("lastAppliedRevision"), old.get("observedGeneration")) != settled:
         return None
-    return Outcome(summary=f"Ready {work.revision}, nothing to do", sweepable=True)
+    return Outcome(summary=f"Ready {work.revision}, nothing to do", shares=Shares.ALL)
 
 
 def await_dependencies(work: KustomizationWork) -> Outcome | None:

@@ -40,13 +40,14 @@ from fleetbeat.sources.oci.pick import Picked, pick
 from fleetbeat.sources.oci.reference import Repository
 from fleetbeat.sources.oci.registry import Registry
 from fleetbeat.sources.oci.shelf import LayerShelf
+from fleetbeat.state import Shares
 
 
 @dataclass
 class OciWork(SourceWork[OCIRepositorySpec]):
     """What the steps of this pipeline leave for each other."""
 
-    sweepable: ClassVar[bool] = True
+    shares: ClassVar[Shares] = Shares.ALL
     latest: ClassVar[str] = "latest.tar.gz"
 
     registry: Registry | None = None

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from fleetbeat.errors import FleetbeatError
+from fleetbeat.state import Shares
 
 Status = dict[str, Any]
 """A CR's status as JSON."""
@@ -44,8 +45,8 @@ class Outcome:
     """Private to the pipeline: what the next run may reuse. Never the only copy of anything."""
     next_in: float | None = None
     """Seconds until the next run; None leaves it to the interval."""
-    sweepable: bool = False
-    """True: until something changes, the cluster's sweep may check this ref together with the others."""
+    shares: Shares = Shares.NONE
+    """Until something changes, the cluster's sweeps may see to this ref together with others."""
     finalized: bool = False
     """True: nothing keeps the resource from going away."""
     released: bool = False

@@ -195,7 +195,7 @@ def _finish(work: Work[Any], outcome: Outcome) -> Outcome:
             status=None if status is None else msgspec.json.encode(status),
             memo=None if outcome.memo is None else msgspec.json.encode(outcome.memo),
             next_ms=None if outcome.next_in is None else int(outcome.next_in * 1000),
-            sweepable=outcome.sweepable,
+            shares=outcome.shares,
             announce=_announcement(work, outcome),
             events=[msgspec.json.encode(event) for event in events],
         )

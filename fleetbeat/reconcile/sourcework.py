@@ -30,6 +30,7 @@ from fleetbeat.reconcile.run import Work
 from fleetbeat.reconcile.sourceartifact import Artifact, Memo, fence_of, key_of, record_of, stored_artifact
 from fleetbeat.reconcile.status import now_text
 from fleetbeat.sources.pools import host_of
+from fleetbeat.state import Shares
 from fleetbeat.state.reasons import artifact_reason
 
 BACKOFF_LAST = 900.0
@@ -71,8 +72,8 @@ class Fetched:
 class SourceWork(Work[SpecT]):
     """What the steps of a source's pipeline leave for each other."""
 
-    sweepable: ClassVar[bool] = False
-    """True: unchanged sources of this kind are looked at together (sourcesweep.py)."""
+    shares: ClassVar[Shares] = Shares.NONE
+    """ALL: unchanged sources of this kind are looked at together (sharedlook.py)."""
     failures: ClassVar[tuple[str, ...]] = ("FetchFailed", "StorageOperationFailed")
     """The conditions that a success removes."""
     latest: ClassVar[str] = ""
@@ -283,4 +284,4 @@ def _ready(work: SourceWork[Any], what: str) -> Outcome:
     work.mark(status)
     work.remember(failures=0)
     memo: dict[str, Any] = msgspec.to_builtins(work.remembered)
-    return Outcome(f"Ready {short_revision(revision)} {what}", status, memo, sweepable=work.sweepable)
+    return Outcome(f"Ready {short_revision(revision)} {what}", status, memo, shares=work.shares)

@@ -23,6 +23,7 @@ from fleetbeat.state.records import (
     Record,
     Registered,
     Run,
+    Shares,
     StoredEvent,
     Sweep,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "Record",
     "Registered",
     "Run",
+    "Shares",
     "State",
     "StoredEvent",
     "Sweep",

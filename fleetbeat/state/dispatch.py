@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from fleetbeat.state.records import Answer, Claimed, Ended, Input, Run, Sweep
+from fleetbeat.state.records import Answer, Claimed, Ended, Input, Run, Shares, Sweep
 from fleetbeat.state.server import Server, text
 
 LEASE_SECONDS = 30.0
@@ -111,16 +111,16 @@ class Dispatch(Server):
         status: bytes | None = None,
         memo: bytes | None = None,
         next_ms: int | None = None,
-        sweepable: bool = False,
+        shares: Shares = Shares.NONE,
         announce: tuple[str, str] = ("", ""),
         events: Sequence[bytes] = (),
     ) -> Ended:
         """End a run, write its status and arm the next one.
 
         `status` and `memo` None leave what is stored, empty removes it; a status that differs from the stored one is
-        marked for the reporter. `next_ms` counts from now, 0 is at once; None is the ref's interval. `sweepable` lets
-        the next run that is due by its interval alone become part of a sweep. `announce` is (target, why):
-        whoever refers to the target is poked urgently, in the same step; an empty reason pokes nobody.
+        marked for the reporter. `next_ms` counts from now, 0 is at once; None is the ref's interval. `shares` lets
+        what comes next become part of a sweep. `announce` is (target, why): whoever refers to the target is poked
+        urgently, in the same step; an empty reason pokes nobody.
         """
         ended, rest = self.call(
             "finish",
@@ -128,7 +128,7 @@ class Dispatch(Server):
             ref,
             fence,
             -1 if next_ms is None else next_ms,
-            int(sweepable),
+            shares.value,
             int(status is not None),
             status or b"",
             int(memo is not None),
@@ -166,7 +166,7 @@ class Dispatch(Server):
             self.call("remember", shard, fence, *(item for row in rows[i : i + _CHUNK] for item in row))
 
     def answer(self, shard: str, fence: int, answers: Mapping[str, Answer]) -> int:
-        """End a sweep for requested refs that need no run (ref → its answer); each is due again at its interval.
+        """End a sweep for refs for which it did all that a run would (ref → its answer).
 
         Refs that were poked or superseded meanwhile are left alone, and nothing of theirs is written. Returns how many
         were answered.
@@ -177,7 +177,10 @@ class Dispatch(Server):
     def _answer(self, shard: str, fence: int, rows: Sequence[tuple[str, Answer]]) -> int:
         args: list[str | int | bytes] = []
         for ref, found in rows:
-            args += (ref, found.status, len(found.events), *found.events, len(found.wakes), *found.wakes)
+            next_ms = -1 if found.next_ms is None else found.next_ms
+            args += (ref, found.shares.value, next_ms, int(found.status is not None), found.status or b"")
+            args += (int(found.memo is not None), found.memo or b"", len(found.events), *found.events)
+            args += (found.news, len(found.wakes), *found.wakes)
         return int(self.call("answer", shard, fence, *args))
 
     def await_wake(self, seconds: float) -> bool:

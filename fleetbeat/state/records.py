@@ -6,6 +6,7 @@ Refs are `Kind/namespace/name` texts; JSON travels as bytes, undecoded.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal, NamedTuple
 
 Ended = Literal["stale", "dirty", "idle"]
@@ -39,14 +40,31 @@ CALM = "$calm"
 """Key of a status that nobody waits for: the hub is told of others first. Keys with `$` are none of the resource's."""
 
 
+class Shares(StrEnum):
+    """Which looks at a ref may be shared with others until its next run or answer."""
+
+    NONE = ""
+    ALL = "w"
+    """Nothing is left to do: intervals, requests and new artifacts may be answered by a sweep."""
+    HEALTH = "h"
+    """It only waits for its objects' health."""
+
+
 class Answer(NamedTuple):
     """What a sweep writes for a ref that needs no run."""
 
-    status: bytes
-    """JSON, as a run that changes nothing would leave it."""
+    status: bytes | None
+    """JSON, as a run would leave it; None leaves what is stored."""
     events: tuple[bytes, ...] = ()
     wakes: tuple[str, ...] = ()
     """Refs that wait for this one."""
+    news: str = ""
+    """Why they are woken."""
+    memo: bytes | None = None
+    """None leaves what is stored."""
+    next_ms: int | None = None
+    """From now on; None is the ref's interval."""
+    shares: Shares = Shares.ALL
 
 
 class Claimed(NamedTuple):

@@ -19,9 +19,11 @@ from fleetbeat.hub.records import record_of
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.reconcile import kustomization
 from fleetbeat.reconcile.context import Context
+from fleetbeat.reconcile.healthsweep import look_at_health
 from fleetbeat.reconcile.run import execute
 from fleetbeat.reconcile.sweep import Swept, sweep
 from fleetbeat.state import REGISTRAR, Claimed, Inspection, Run, State, Sweep
+from fleetbeat.state.reasons import HEALTH
 from fleetbeat.state.shards import APPLY, shard_of
 from tests.support.wait import until
 
@@ -130,13 +132,21 @@ class Deployed:
         execute(self.ctx, kustomization.PIPELINE, shard, run.ref, run.fence)
 
     def run_due(self) -> dict[str, str]:
-        """Run everything that is due, on whichever cluster; returns name → why. Failures stand in the status."""
+        """Run everything that is due, on whichever cluster; returns name → why. Failures stand in the status.
+
+        Looks at health that are due are made as well; other sweeps are not.
+        """
         ran = {}
         for shard in APPLY:
-            for run in self.state.claim(shard).runs:
+            claimed = self.state.claim(shard)
+            for run in claimed.runs:
                 ran[run.ref.rpartition("/")[2]] = run.why
                 with suppress(FleetbeatError):
                     self.run(run, shard)
+            for found in claimed.sweeps:
+                if found.why == HEALTH:
+                    ran |= {ref.rpartition("/")[2]: HEALTH for ref in found.refs}
+                    look_at_health(self.ctx, shard, found.cluster, found.fence, found.refs)
         return ran
 
     def again(self, name: str) -> dict[str, Any]:
@@ -191,8 +201,7 @@ class Deployed:
         """Run what is due until everything is Ready, and let nobody remember how."""
 
         def ready() -> bool:
-            for run in self.claim().runs:
-                self.run(run)
+            self.run_due()
             return all(self.condition(name)["status"] == "True" for name in self._objects)
 
         until(ready, message="all are Ready")

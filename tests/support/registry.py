@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from fleetbeat.state import REGISTRAR, Record, Run, State
+from fleetbeat.state import REGISTRAR, Record, Run, Shares, State
 
 SHARD = "apply-0"
 HOUR = 3_600_000
@@ -59,7 +59,7 @@ class Registry:
         names = [r.ref for r in records if not r.suspended]
         for run in self.claim(limit=len(names) or 1, lane_cap=10_000, cluster_cap=10_000):
             assert self.state.start(SHARD, run.ref, run.fence)
-            self.state.finish(SHARD, run.ref, run.fence, sweepable=sweepable)
+            self.state.finish(SHARD, run.ref, run.fence, shares=Shares.ALL if sweepable else Shares.NONE)
 
     def claim(self, **options: Any) -> list[Run]:
         """The runs of one claim."""

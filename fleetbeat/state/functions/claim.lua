@@ -5,9 +5,9 @@
 -- and never more than the caps leave. Refs without a reason that may be swept share one message per cluster; so do, apart
 -- from those, consumers that were only requested, and where there are many of them, those of one new artifact. While a sweep
 -- of requests lives, and for a pause after it, further requests of its cluster are put off, so that they gather; see
--- schedule.lua for why that delays none by more than two seconds.
+-- schedule.lua for why that delays none by more than two seconds. Those that only wait for health share looks likewise.
 --
--- {S}:due:<cluster> {S}:front {S}:held {S}:run {S}:lease {S}:inflight {S}:sweeps {S}:asking {S}:asked:<cluster> {S}:pause:<cluster>   see schedule.lua
+-- {S}:due:<cluster> {S}:front {S}:held {S}:run {S}:lease {S}:inflight {S}:sweeps {S}:asking {S}:asked:<cluster> {S}:pause:<why>:<cluster>   see schedule.lua
 -- {S}:why {S}:poked {S}:meta   read; the reasons of what is handed out go along with it
 -- {S}:fence   the last fence handed out
 -- <queue>     the broker's list of this shard, only measured
@@ -79,7 +79,7 @@ local function is_full(batch, room, sweep, meta)
   return meta.group == '' or meta.group ~= room.group or size >= STRETCH * batch.sweep_size
 end
 
-local function take_swept(batch, out, room, cluster, ref, meta, why)
+local function take_swept(batch, out, room, cluster, ref, meta, why, noted)
   local sweep = room.sweeps[why]
   if not sweep or is_full(batch, room, sweep, meta) then
     if not may_take(batch, room) then return false end
@@ -96,21 +96,32 @@ local function take_swept(batch, out, room, cluster, ref, meta, why)
   table.insert(out.run, run_text(run))
   table.insert(out.lease, int(batch.now + (why == '' and SWEEP_LEASES or 1) * batch.lease))
   table.insert(out.lease, ref)
-  if why ~= '' then table.insert(out.why, ref) end
+  if noted then table.insert(out.why, ref) end
   return true
 end
 
 -- Until the pause is over, or the live sweep ends: that brings it forward, and is told of it by `asked`.
-local function put_off(batch, out, room, ref)
-  local paused = room.pause > 0
-  table.insert(out.later, int(batch.now + (paused and room.pause or PUT_OFF)))
+local function put_off(batch, out, room, ref, why)
+  local pause = room.pauses[why]
+  local paused = pause > 0
+  table.insert(out.later, int(batch.now + (paused and pause or PUT_OFF)))
   table.insert(out.later, ref)
   if not paused then table.insert(out.asked, ref) end
 end
 
--- Whether a ref's reason lets it share a look with others.
-local function gathers(shard, why, crowds)
-  return not why or applies(shard) and (why == REQUESTED or (crowds[why] or 0) >= GATHERED)
+-- The reason of the look that a ref may share with others; nil when it needs a run of its own.
+local function gathers(shard, meta, why, crowds)
+  if meta.deleting then return nil end
+  if meta.awaiting then return (not why or is_health(why)) and HEALTH or nil end
+  if not meta.sweepable then return nil end
+  if not why then return '' end
+  return applies(shard) and (why == REQUESTED or (crowds[why] or 0) >= GATHERED) and why or nil
+end
+
+-- Whether it is to wait until more have gathered.
+local function waits(room, why, score)
+  if why == HEALTH then return room.pauses[HEALTH] > 0 end
+  return why == REQUESTED and (room.pauses[REQUESTED] > 0 or room.asking and score < 0)
 end
 
 -- How many of a page each new artifact woke.
@@ -128,12 +139,13 @@ local function take(batch, out, room, cluster, ref, score, meta, why, poked)
     table.insert(out.gone, ref)
     return true
   end
-  if meta.sweepable and not meta.deleting and gathers(batch.shard, why, out.crowds) then
-    if why == REQUESTED and (room.pause > 0 or room.asking and score < 0) then
-      put_off(batch, out, room, ref)
+  local shared = gathers(batch.shard, meta, why, out.crowds)
+  if shared then
+    if waits(room, shared, score) then
+      put_off(batch, out, room, ref, shared)
       return true
     end
-    if not take_swept(batch, out, room, cluster, ref, meta, why or '') then return false end
+    if not take_swept(batch, out, room, cluster, ref, meta, shared, why) then return false end
   elseif may_take(batch, room) then
     take_run(batch, out, room, cluster, ref, score, meta, why, poked)
   else
@@ -183,6 +195,7 @@ local function write_counts(batch, room, cluster)
     redis.call('HINCRBY', key(shard, 'inflight'), '*', room.taken)
   end
   if room.asks > 0 then redis.call('HINCRBY', key(shard, 'asking'), cluster, room.asks) end
+  if room.sweeps[HEALTH] then begin_pause(shard, HEALTH, cluster, LOOKS_APART) end
   if room.left <= 0 then
     redis.call('SADD', key(shard, 'held'), cluster)
     redis.call('ZREM', key(shard, 'front'), cluster)
@@ -194,8 +207,8 @@ end
 local function take_cluster(batch, cluster)
   local busy = tonumber(redis.call('HGET', key(batch.shard, 'inflight'), cluster) or 0)
   local asking = redis.call('HEXISTS', key(batch.shard, 'asking'), cluster) == 1
-  local pause = redis.call('PTTL', key(batch.shard, 'pause:' .. cluster))
-  local room = {left = batch.cluster_cap - busy, taken = 0, sweeps = {}, asking = asking, pause = pause, asks = 0}
+  local room = {left = batch.cluster_cap - busy, taken = 0, sweeps = {}, asking = asking, asks = 0, pauses = {}}
+  for _, why in ipairs({REQUESTED, HEALTH}) do room.pauses[why] = pause_of(batch.shard, why, cluster) end
   if room.left > 0 then
     while take_page(batch, room, cluster) do end
   end

@@ -67,7 +67,8 @@ local function nudge_reporter()
   if redis.call('EXISTS', 'fb:report') == 0 then redis.call('LPUSH', 'fb:report', '1') end
 end
 
--- meta: uid;rv;generation;every_ms[@group];cluster;flags;requested. flags: s suspended, d deleting, w may be swept.
+-- meta: uid;rv;generation;every_ms[@group];cluster;flags;requested. flags: s suspended, d deleting; w may be swept or h waits for
+-- health of which others may see to it: what a look that is shared can do for it, until a run says otherwise.
 local function read_meta(text)
   if not text then return nil end
   local uid, rv, generation, every, group, cluster, flags, requested =
@@ -77,15 +78,24 @@ local function read_meta(text)
     suspended = flags:find('s', 1, true) ~= nil,
     deleting = flags:find('d', 1, true) ~= nil,
     sweepable = flags:find('w', 1, true) ~= nil,
+    awaiting = flags:find('h', 1, true) ~= nil,
     requested = requested,
   }
 end
 
 local function write_meta(shard, ref, meta)
-  local flags = (meta.suspended and 's' or '') .. (meta.deleting and 'd' or '') .. (meta.sweepable and 'w' or '')
+  local flags = (meta.suspended and 's' or '') .. (meta.deleting and 'd' or '') .. (meta.sweepable and 'w' or meta.awaiting and 'h' or '')
   local every = int(meta.every) .. (meta.group ~= '' and '@' .. meta.group or '')
   redis.call('HSET', key(shard, 'meta'), ref, table.concat(
     {meta.uid, meta.rv, meta.generation, every, meta.cluster, flags, meta.requested}, ';'))
+end
+
+-- Note which looks at a ref may be shared from now on: `w`, `h` or none.
+local function save_shares(shard, ref, meta, shares)
+  local sweepable, awaiting = shares == 'w', shares == 'h'
+  if meta.sweepable == sweepable and meta.awaiting == awaiting then return end
+  meta.sweepable, meta.awaiting = sweepable, awaiting
+  write_meta(shard, ref, meta)
 end
 
 local function meta_of(shard, ref) return read_meta(redis.call('HGET', key(shard, 'meta'), ref)) end

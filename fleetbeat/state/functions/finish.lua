@@ -1,4 +1,4 @@
--- fb_finish shard ref fence next_ms sweepable has_status status has_memo memo target why event… → {stale, dirty or idle; rest}
+-- fb_finish shard ref fence next_ms shares has_status status has_memo memo target why event… → {stale, dirty or idle; rest}
 --
 -- `why`, unless empty, is the reason for which whoever refers to `target` is poked, in the same step as the status is written: a
 -- worker that dies here has told all of them or none. `rest` is 1 when there were too many for one step: fb_poke_dependents does it.
@@ -7,7 +7,7 @@
 -- negative, earlier when the ref was poked meanwhile. An empty status or memo removes the stored one.
 --
 -- {S}:run {S}:lease {S}:inflight {S}:held {S}:due:<cluster> {S}:front   see schedule.lua
--- {S}:meta                       the flag `w`
+-- {S}:meta                       the flags `w` and `h`
 -- {S}:status {S}:memo fb:changed fb:seq fb:report fb:events   see result.lua
 -- fb:index:<target>              who refers to it
 
@@ -47,11 +47,7 @@ verb('finish', function(args)
   local changed = args[6] == '1' and write_status(shard, ref, args[7])
   if args[8] == '1' then write_value(shard, 'memo', ref, args[9]) end
   if emit(args, 12, #args) or changed then nudge_reporter() end
-  local sweepable = args[5] == '1'
-  if meta.sweepable ~= sweepable then
-    meta.sweepable = sweepable
-    write_meta(shard, ref, meta)
-  end
+  save_shares(shard, ref, meta, args[5])
   local ended = arm_next(shard, ref, run, meta, tonumber(args[4]))
   return {ended, announce(args[10], args[11])}
 end)

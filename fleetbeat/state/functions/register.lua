@@ -112,7 +112,7 @@ local function record(args, i)
     shard = args[i], ref = args[i + 1], obj = args[i + 9], status = args[i + 10], targets = args[i + 11], reach = args[i + 12],
     meta = {
       uid = args[i + 2], rv = args[i + 3], generation = args[i + 4], every = math.max(1, tonumber(args[i + 5])),
-      group = args[i + 13], cluster = args[i + 6], requested = args[i + 8], sweepable = false,
+      group = args[i + 13], cluster = args[i + 6], requested = args[i + 8], sweepable = false, awaiting = false,
       suspended = flags:find('s', 1, true) ~= nil, deleting = flags:find('d', 1, true) ~= nil,
     },
   }
@@ -125,7 +125,7 @@ local function store(new, old)
     redis.call('ZREM', 'fb:changed', shard .. ' ' .. ref)
     redis.call('HDEL', 'fb:artifacts', ref)
   elseif old then
-    meta.sweepable = old.sweepable
+    meta.sweepable, meta.awaiting = old.sweepable, old.awaiting
   end
   write_meta(shard, ref, meta)
   if redis.call('HGET', key(shard, 'obj'), ref) ~= new.obj then redis.call('HSET', key(shard, 'obj'), ref, new.obj) end

@@ -9,18 +9,32 @@
 -- {S}:poked          hash   ref of a source → ms of its last poke that no run was handed out for
 -- {S}:asking         hash   cluster → its live sweeps of requested refs
 -- {S}:asked:<cluster>  set  requested refs that were put off until those end; a hint: each is due by itself soon after
--- {S}:pause:<cluster>  string  there, until it expires, while requested refs of the cluster gather for the next sweep
+-- {S}:pause:<why>:<cluster>  string  there, until it expires, while refs of the cluster with that reason gather for the next sweep
 --
 -- Requests trickle in, one for each resource of a cluster. The first is swept at once; those that come meanwhile are put off
 -- (claim.lua) and brought forward together some time after that sweep's end: a multiple of its length, so that looking at a
 -- cluster's objects, for however few refs, never takes more than a part of the time. Being put off only moves the due time by
 -- two seconds or less and takes the urgency; a live sweep puts off urgent refs only, and whoever is due when the pause is over
 -- is in the next sweep. So a dead sweep costs a second, and no ref ever depends on `asked`.
+--
+-- Refs that wait for health gather likewise, for a quarter of a second after a look at others was handed out, and where that look
+-- takes long, until half a second after its end at most.
 
 local URGENT = 1e13
 local PAUSE = 5  -- times the length of a sweep of requests that passes before the next one
 local LONGEST_PAUSE = 2000  -- ms
 local REQUESTED = 'requested'  -- the whole reason of a ref that was only asked to run by its annotation
+local HEALTH = 'health'  -- the whole reason of a ref that only looks whether its objects are healthy by now
+local LOOKS_APART = 250  -- ms for which refs that wait for health gather at least after a look at others was handed out
+local LONGEST_LOOKS = 500  -- ms that such a pause goes on at most after that look
+
+-- Whether every reason is that the health of an object moved.
+local function is_health(why)
+  for reason in (why .. ', '):gmatch('(.-), ') do
+    if reason:sub(1, 8) ~= 'health: ' then return false end
+  end
+  return true
+end
 
 -- Whether the whole reason is one source's new artifact.
 local function is_artifact(why) return why:find('^artifact [^%s,:]+$') ~= nil end
@@ -59,15 +73,27 @@ local function note_why(shard, ref, why)
   if looks(shard) then redis.call('HSET', key(shard, 'poked'), ref, int(now_ms())) end
 end
 
+-- ms for which refs with that reason still gather; 0 or less when they need not.
+local function pause_of(shard, why, cluster) return redis.call('PTTL', key(shard, 'pause:' .. why .. ':' .. cluster)) end
+
+-- They gather for so long from now on, or as long as they do already.
+local function begin_pause(shard, why, cluster, ms)
+  if ms > math.max(0, pause_of(shard, why, cluster)) then
+    redis.call('SET', key(shard, 'pause:' .. why .. ':' .. cluster), '1', 'PX', int(ms))
+  end
+end
+
+-- How long ago a message was handed out; its fence is that time in µs, or a little more.
+local function age(fence, now) return math.max(0, now - math.floor(tonumber(fence) / 1000)) end
+
 -- The end of a sweep of requested refs: what was put off meanwhile, and still waits for nothing else, is due after a pause.
--- Its fence is the time (µs) at which it was handed out, or a little more.
 local function end_asking(shard, cluster, fence)
   local asking, asked = key(shard, 'asking'), key(shard, 'asked:' .. cluster)
   if redis.call('HINCRBY', asking, cluster, -1) > 0 then return end
   redis.call('HDEL', asking, cluster)
   local now = now_ms()
-  local pause = math.min(PAUSE * math.max(0, now - math.floor(tonumber(fence) / 1000)), LONGEST_PAUSE)
-  if pause > 0 then redis.call('SET', key(shard, 'pause:' .. cluster), '1', 'PX', int(pause)) end
+  local pause = math.min(PAUSE * age(fence, now), LONGEST_PAUSE)
+  begin_pause(shard, REQUESTED, cluster, pause)
   for _, ref in ipairs(redis.call('SMEMBERS', asked)) do
     local waits = redis.call('HGET', key(shard, 'why'), ref) == REQUESTED
     if waits and redis.call('ZSCORE', key(shard, 'due:' .. cluster), ref) then arm(shard, cluster, ref, now + pause) end
@@ -83,6 +109,7 @@ local function release(shard, ref, run)
     if redis.call('HINCRBY', key(shard, 'sweeps'), run.fence, -1) > 0 then return end
     redis.call('HDEL', key(shard, 'sweeps'), run.fence)
     if run.why == REQUESTED then end_asking(shard, run.cluster, run.fence) end
+    if run.why == HEALTH then begin_pause(shard, HEALTH, run.cluster, math.min(age(run.fence, now_ms()), LONGEST_LOOKS)) end
   end
   local inflight, held = key(shard, 'inflight'), key(shard, 'held')
   for _, field in ipairs({run.cluster, '*'}) do
@@ -113,7 +140,8 @@ end
 -- Poke one ref. `at` is the ms from which it may run; a delayed poke is not urgent.
 --   waiting            due at `at` or earlier
 --   queued, at once    the message that is under way will do
---   swept              leaves the sweep, which only reads, and is due; a request that the sweep was to answer stays one
+--   swept              leaves the sweep, which only reads, and is due; a request that the sweep was to answer stays one.
+--                      One that the sweep looks at for its health, and is poked for its health: dirty
 --   running, or queued and to be delayed   dirty: due again when the run ends
 local function poke_one(ref, why, urgent, at, now)
   local shard = redis.call('HGET', 'fb:shard', ref)
@@ -122,9 +150,14 @@ local function poke_one(ref, why, urgent, at, now)
   if not runnable(meta) then return 0 end
   local score = urgent and at <= now and at - URGENT or at
   local run = run_of(shard, ref)
+  if run and run.phase == 'sweep' and run.why == HEALTH and is_health(why) then
+    run.dirty = math.min(run.dirty or score, score)
+    save_run(shard, ref, run)
+    return 1
+  end
   if run and run.phase == 'sweep' then
     release(shard, ref, run)
-    if run.why ~= '' then
+    if run.why ~= '' and run.why ~= HEALTH then
       note_why(shard, ref, run.why)
       score = math.min(score, now - URGENT)
     end

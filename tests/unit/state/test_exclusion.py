@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from fleetbeat.state import Answer, State
+from fleetbeat.state import Answer, Shares, State
+from fleetbeat.state.reasons import HEALTH
 from tests.support.registry import HOUR, SHARD, Registry, record, ref
 from tests.support.wait import until
 
@@ -98,7 +99,8 @@ def sweep(sim: Simulation, state: State, rng: random.Random, message: Any) -> No
         return
     unchanged = [name for name in refs if name not in poked]
     for name in unchanged if why else ():
-        if state.answer(SHARD, fence, {name: Answer(b"%d" % fence)}):
+        waits = {"shares": Shares.HEALTH, "next_ms": rng.choice((None, 5, 50))} if why == HEALTH else {}
+        if state.answer(SHARD, fence, {name: Answer(b"%d" % fence, **waits)}):
             sim.saw(name, looked_at[name])
     state.settle(SHARD, fence, () if why else unchanged, poked)
 
@@ -124,7 +126,10 @@ def finish(sim: Simulation, state: State, rng: random.Random, message: Any) -> N
     name, fence, looked_at = message
     sim.end(name, fence)
     next_ms = rng.choice((None, None, 0, 5, 50)) if sim.restless else None
-    if state.finish(SHARD, name, fence, status=b"%d" % fence, next_ms=next_ms, sweepable=rng.random() < 0.8) != "stale":
+    if (
+        state.finish(SHARD, name, fence, status=b"%d" % fence, next_ms=next_ms, shares=rng.choice(list(Shares)))
+        != "stale"
+    ):
         sim.saw(name, looked_at)
 
 
@@ -136,7 +141,7 @@ def poker(sim: Simulation, state: State, rng: random.Random) -> None:
     name = rng.choice(REFS)
     with sim.lock:
         sim.version[name] += 1
-    why = rng.choice(("changed", "requested", "requested"))
+    why = rng.choice(("changed", "requested", "requested", "health: changed"))
     state.poke([name], why, urgent=why == "requested" or rng.random() < 0.3, delay_ms=rng.choice((0, 0, 0, 5)))
     sim.stop.wait(rng.random() * 0.01)
 

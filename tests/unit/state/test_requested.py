@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from fleetbeat.state import Answer, Claimed, Sweep
+from fleetbeat.state import Answer, Claimed, Shares, Sweep
 from tests.support.registry import SHARD, Registry, record, ref
 from tests.support.wait import until
 
@@ -96,7 +96,7 @@ def test_a_requested_source_runs(registry: Registry) -> None:
     registry.add(record("", ref=name, shard="source", uid="uid-r"))
     run = registry.state.claim("source").runs[0]
     registry.state.start("source", name, run.fence)
-    registry.state.finish("source", name, run.fence, sweepable=True)
+    registry.state.finish("source", name, run.fence, shares=Shares.ALL)
     registry.add(record("", ref=name, shard="source", uid="uid-r", rv="11", requested="now"))
     claimed = registry.state.claim("source")
     assert ([run.ref for run in claimed.runs], claimed.sweeps) == ([name], [])
