@@ -1,4 +1,4 @@
-"""The container image without a container: the wheel as the Dockerfile builds it, installed as the Dockerfile does.
+"""The container image without a container: what the Dockerfile installs, in an environment of its own.
 
 A process of it sees the environment that it is given and nothing of this checkout, of the development packages or of
 the user's home.
@@ -23,10 +23,28 @@ from workers.embedded.process import Server
 
 ROOT = binaries.ROOT
 ENGINE = "fleetbeat/render/bin/fleetbeat-engine"
+RENDER = """
+import hashlib, io, tarfile
+from pathlib import Path
+from fleetbeat.render.engine import Engine, find_binary
+
+print(find_binary())
+text = b"apiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: hello}\\n"
+file = Path("artifact.tar.gz")
+with tarfile.open(file, "w:gz") as archive:
+    member = tarfile.TarInfo("hello.yaml")
+    member.size = len(text)
+    archive.addfile(member, io.BytesIO(text))
+engine = Engine()
+built = engine.build(file.absolute(), "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest(), "./", {})
+print(bytes(built.objects).decode())
+engine.close()
+"""
+"""Prints where the engine is, then what it makes of an artifact."""
 
 
 def build_wheel(directory: Path) -> Path:
-    """The second stage: what .dockerignore lets through, the engine at its place, a wheel. Returns the wheel."""
+    """The second stage: what .dockerignore lets through, the engine at its place. Returns the wheel."""
     source = directory / "context"
     for name in re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE):
         _copy(ROOT / name, source / name)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import container
+from tests.support.container import Container
 from tests.support.image import Image, build_wheel
 from tools.clusters import Cluster, ClusterSet
 from workers.cli import install
@@ -20,9 +22,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def image(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Image:
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Image:
     """The wheel and its locked dependencies in an environment of their own."""
     return Image.build(tmp_path_factory.mktemp("image"), wheel)
+
+
+@pytest.fixture(scope="session")
+def image(request: pytest.FixtureRequest) -> Image:
+    """What roles are run from: the image that `FLEETBEAT_IMAGE` names, else the same without containers."""
+    if container.NAME:
+        return Container(Path("/"), container.NAME)
+    found: Image = request.getfixturevalue("installed")
+    return found
 
 
 @pytest.fixture(scope="module")

