@@ -19,18 +19,18 @@ from fleetbeat.errors import ArtifactFailed
 from fleetbeat.kube import marks
 from fleetbeat.kube.apply import ApplyFailed, ApplyOptions, apply_set
 from fleetbeat.kube.ledger import LedgerEntry
-from fleetbeat.kube.ledger import load as load_ledger
 from fleetbeat.reconcile import decryption as decryption_keys
-from fleetbeat.reconcile import dependencies, former, variables
+from fleetbeat.reconcile import dependencies, variables
 from fleetbeat.reconcile.accepting import read_spec
-from fleetbeat.reconcile.consumed import artifact_file, is_older
+from fleetbeat.reconcile.bookkeeping import open_ledger, save_intent
+from fleetbeat.reconcile.consumed import artifact_file
 from fleetbeat.reconcile.failure import fail
 from fleetbeat.reconcile.finalise import finalise
 from fleetbeat.reconcile.health import fleeting
 from fleetbeat.reconcile.healthwait import check_health, resume_wait
-from fleetbeat.reconcile.kustomization_work import KustomizationWork
+from fleetbeat.reconcile.kustomization_work import RETRY_SOON, KustomizationWork
 from fleetbeat.reconcile.outcome import Outcome
-from fleetbeat.reconcile.pruning import adopted, prune_stale, tell_brake
+from fleetbeat.reconcile.pruning import prune_stale, tell_brake
 from fleetbeat.reconcile.run import Pipeline
 from fleetbeat.render.kustomize import render
 from fleetbeat.render.links import told
@@ -40,8 +40,6 @@ FULL_EVERY = 3600.0
 """Seconds after which a ref gets a whole run, by dry run of every object, although nothing changed."""
 APPLY_VALID = "fleetbeat.io/apply-valid"
 """Annotation of a Kustomization: `enabled` applies what the API server accepts although it refuses other objects."""
-RETRY_SOON = 30.0
-"""Seconds until another look at something that a poke usually announces first."""
 
 
 def find_source(work: KustomizationWork) -> Outcome | None:
@@ -113,20 +111,6 @@ def reach_cluster(work: KustomizationWork) -> Outcome | None:
     return None
 
 
-def open_ledger(work: KustomizationWork) -> Outcome | None:
-    """What earlier runs applied; an artifact older than that is not applied."""
-    work.ledger = ledger = load_ledger(work.on.client, work.ref, work.ctx.hub_id)
-    work.known_before = ledger.exists
-    work.moved = former.places(work)
-    applied = ledger.applied
-    if applied is not None and applied.source == work.source_id and is_older(work.got, applied.fence):
-        raise ArtifactFailed(
-            f"artifact {work.revision} is older than the applied {applied.revision}; waiting for the source",
-            retry_after=RETRY_SOON,
-        )
-    return None
-
-
 def fetch_artifact(work: KustomizationWork) -> Outcome | None:
     """The artifact's file, by digest from the cache on disk, from S3 or from whoever made it."""
     work.file = artifact_file(work.ctx, work.got)
@@ -178,17 +162,7 @@ def build(work: KustomizationWork) -> Outcome | None:
 
 def apply(work: KustomizationWork) -> Outcome | None:
     """Everything intended into the ledger, then dry-run and apply in stages."""
-    desired = {ObjectId.of(obj): obj for obj in work.built.objects}
-    work.lease.check()
-    known = desired.keys() <= work.book.entries.keys() and set(work.moved) <= set(work.book.left)
-    if work.book.applied != work.applying or not known:
-        intended = {
-            oid: LedgerEntry(version=obj["apiVersion"].rpartition("/")[2])
-            for oid, obj in desired.items()
-            if oid not in work.book.entries
-        }
-        intended = {**adopted(work), **intended}
-        work.ledger = work.book.save_superset(work.on.client, intended, work.fence, work.applying, work.moved)
+    save_intent(work)
     try:
         work.result = result = apply_set(work.on, work.built.objects, work.book, _options(work))
     except ApplyFailed as error:

@@ -34,6 +34,8 @@ from fleetbeat.render.sops.keys import Keys
 
 DEFAULT_INTERVAL = 300.0
 LEAST_TIMEOUT = 30.0
+RETRY_SOON = 30.0
+"""Seconds until another look at something that a poke usually announces first."""
 NOT_ATTEMPTED = ("ArtifactFailed", "DependencyNotReady", "AccessDenied", "InvalidCELExpression")
 """Outcomes of which the artifact's revision does not count as attempted."""
 SUCCEEDED = "ReconciliationSucceeded"
@@ -60,6 +62,8 @@ class KustomizationWork(Work[KustomizationSpec]):
     artifact: dict[str, Any] | None = None
     target: Target | None = None
     ledger: Ledger | None = None
+    presumed: bool = False
+    """True while nobody has asked the cluster whether it has a ledger, because nothing seems to have been applied."""
     known_before: bool = False
     """True when the ledger existed when the run began: only then may it prune."""
     file: Path | None = None

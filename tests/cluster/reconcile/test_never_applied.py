@@ -65,3 +65,37 @@ def test_deletions_at_the_end_name_the_revision(deployed: Deployed) -> None:
     deployed.run_due()
     (event,) = [event for event in deployed.events() if event["message"].endswith(" deleted")]
     assert event["metadata"] == {"kustomize.toolkit.fluxcd.io/revision": REVISION}
+
+
+def test_no_ledger_is_looked_for(deployed: Deployed) -> None:
+    """Saving the first one shows that there was none."""
+    deployed.publish(REVISION, _files(deployed))
+    deployed.put("a")
+    stats = deployed.ctx.hub.stats
+    stats.clear()
+    deployed.run_due()
+    assert deployed.condition("a")["status"] == "True"
+    assert stats["GET", "configmaps"] == 0
+    assert stats["POST", "configmaps"] == 1
+
+
+def test_a_ledger_that_nobody_remembers_is_found(deployed: Deployed) -> None:
+    """Neither status nor memo say that anything was applied: what was is pruned all the same, and nothing goes back."""
+    more = {"a/b.yaml": _files(deployed)["a/a.yaml"].replace('"name": "a"', '"name": "b"')}
+    deployed.publish(REVISION, {**_files(deployed), **more})
+    deployed.put("a")
+    deployed.run_due()
+    older = deployed.state.artifact(f"GitRepository/{deployed.namespace}/repo")
+    assert older is not None
+    for revision, artifact in (("main@sha1:2", None), ("main@sha1:2", older)):
+        for what in ("memo", "status"):
+            deployed.state.command("HDEL", f"fb:{{{deployed.shard('a')}}}:{what}", deployed.ref("a"))
+        if artifact is None:
+            deployed.publish(revision, _files(deployed))
+        else:
+            deployed.state.command("HSET", "fb:artifacts", f"GitRepository/{deployed.namespace}/repo", artifact)
+        ready = deployed.again("a")
+        maps = deployed.client.list(f"/api/v1/namespaces/{deployed.namespace}/configmaps")["items"]
+        assert [m["metadata"]["name"] for m in maps if m["metadata"]["name"] in "ab"] == ["a"]
+    assert (ready["status"], ready["reason"]) == ("False", "ArtifactFailed")
+    assert "is older than the applied main@sha1:2" in ready["message"]
