@@ -95,14 +95,15 @@ def _digest(*parts: object) -> str:
 
 
 def git_http_credentials(data: Mapping[str, bytes], secret: str) -> HttpCredentials:
-    """Read `username` and `password`, or `bearerToken`; `ca.crt` (or `caFile`); `tls.crt` with `tls.key`.
+    """Read `bearerToken`, or else `username` and `password`; `ca.crt` (or `caFile`); `tls.crt` with `tls.key`.
 
+    A token beside a username wins, as with Flux.
     `secret` is `namespace/name`, for messages. Raises AuthenticationFailed when the keys contradict each other.
     """
     username, password, token = (_header_safe(data, key, secret) for key in ("username", "password", "bearerToken"))
     certificate, key = data.get("tls.crt") or None, data.get("tls.key") or None
-    if token is not None and (username is not None or password is not None):
-        raise AuthenticationFailed(f"Secret {secret} has both bearerToken and username or password; keep one of them")
+    if token is not None:
+        username = password = None
     if username is None and token is None and "identity" in data:
         raise AuthenticationFailed(
             f"Secret {secret} holds a login for ssh (the key identity), but the URL is one for HTTP; add username and"

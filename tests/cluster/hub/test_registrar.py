@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from fleetbeat.kube.client import PARTIAL
+from fleetbeat.kube.metadata import Live, decode_partial
 from fleetbeat.state import State
 from tests.support.hub import Start, User, Worker, looked, registered
 from tests.support.wait import until
@@ -26,6 +28,23 @@ def test_a_new_resource_gets_its_finalizer_and_then_a_run(
     obj = json.loads(given.obj)
     assert obj["metadata"]["finalizers"] == ["example.com/other", FINALIZER]
     assert (obj["kind"], "status" in obj, "managedFields" in obj["metadata"]) == ("GitRepository", False, False)
+    user.patch(ref, metadata={"finalizers": []})
+
+
+def test_our_finalizer_is_no_drift(registering: Start, user: User, state: State) -> None:
+    """Whoever applied the resource need not look at it again; somebody else's finalizer is another matter."""
+
+    def seen() -> str:
+        found = user.client.request("GET", user.path("GitRepository", "repo"), accept=PARTIAL)
+        return Live.of(decode_partial(found).metadata).fingerprint
+
+    ref = user.create("GitRepository", "repo")
+    before = seen()
+    with registering():
+        until(lambda: (user.get(ref) or {})["metadata"].get("finalizers") == [FINALIZER])
+    assert seen() == before
+    user.patch(ref, metadata={"finalizers": [FINALIZER, "example.com/other"]})
+    assert seen() != before
     user.patch(ref, metadata={"finalizers": []})
 
 
