@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-_FINALIZER = b'{"f:metadata":{"f:finalizers":{".":{},"v:\\"finalizers.fluxcd.io\\"":{}}}}'
+_FINALIZER = msgspec.Raw(b'{"f:metadata":{"f:finalizers":{".":{},"v:\\"finalizers.fluxcd.io\\"":{}}}}')
 """As the API server spells it, which is always the same."""
 
 
@@ -32,7 +32,7 @@ def fingerprint(uid: str, generation: int, entries: Sequence[ManagedFields]) -> 
     """32 hex characters; equal for two looks at one object between which only its status moved."""
     digest = hashlib.blake2b(f"{uid}\n{generation}\n".encode(), digest_size=16)
     for entry in entries:
-        if entry.subresource != "status" and bytes(entry.fields) != _FINALIZER:
+        if entry.subresource != "status" and entry.fields != _FINALIZER:
             head = f"{entry.manager}\n{entry.operation}\n{entry.api_version}\n{entry.time}\n{entry.subresource}\n"
             digest.update(head.encode())
             digest.update(entry.fields)
