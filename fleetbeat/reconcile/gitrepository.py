@@ -1,6 +1,7 @@
 """The GitRepository pipeline: from a ref of a Git server to an artifact that everybody can read.
 
-An unchanged ref costs one round trip to the server, which sweeps share (sourcesweep.py).
+An unchanged ref costs one round trip to the server, which sweeps share (sourcesweep.py), and so do runs that were woken
+before it began (sources/lastlook.py).
 
 Signatures (`spec.verify`) are checked by each source for itself, and again whenever anything differs that the last
 check depended on: commit, tag object, mode, the content of the Secret with the keys, the validity of a PGP key. The
@@ -11,7 +12,7 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -45,10 +46,15 @@ from fleetbeat.reconcile.sourcework import (
     read_spec,
     store_artifact,
 )
+from fleetbeat.sources import lastlook
 from fleetbeat.sources.credentials import ANONYMOUS, Account, HttpCredentials
-from fleetbeat.sources.git import Deadline, GitResult, Keyring, Observed, fetch
-from fleetbeat.sources.git.plan import Plan
+from fleetbeat.sources.git import Deadline, GitResult, Keyring, Observed, fetch, refs
+from fleetbeat.sources.git.plan import Follow, Plan
+from fleetbeat.sources.git.remote import Remote
 from fleetbeat.state import Shares
+
+LOOK_LASTS = 10_000
+"""Milliseconds for which a look serves others; what it found may be overwritten and gone by then."""
 
 
 @dataclass
@@ -130,17 +136,22 @@ def find_includes(work: GitWork) -> Outcome | None:
 
 def fetch_commit(work: GitWork) -> Outcome | None:
     """Ask the server; the tree of a new commit becomes an archive straight from the object store."""
-    with _told_of_an_empty_password(work):
-        found = fetch(
-            work.spec,
-            work.credentials,
-            _observed(work),
-            work.ctx.directory("git"),
-            Deadline.after(work.timeout),
-            cache_bytes=work.ctx.caches.git_bytes,
-            keyring=work.keyring,
-            included=[one.included for one in work.copied],
-        )
+    deadline = Deadline.after(work.timeout)
+    try:
+        with _told_of_an_empty_password(work):
+            found = fetch(
+                work.spec,
+                work.credentials,
+                _observed(work),
+                work.ctx.directory("git"),
+                deadline,
+                cache_bytes=work.ctx.caches.git_bytes,
+                keyring=work.keyring,
+                included=[one.included for one in work.copied],
+                ask=lambda server, prefixes: _look(work, server, prefixes, deadline),
+            )
+    except _PutOff as put_off:
+        return put_off.outcome
     work.found = found
     work.remember(verified=found.proof)
     note = f"stored artifact for commit '{found.subject}'"
@@ -151,6 +162,38 @@ def fetch_commit(work: GitWork) -> Outcome | None:
     for text in found.left_out:
         work.event("EntriesLeftOut", text, trace=True)
     return None
+
+
+class _PutOff(Exception):
+    """The server is to be asked later."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.summary)
+        self.outcome = outcome
+
+
+def _look(work: GitWork, server: Remote, prefixes: Sequence[str], deadline: Deadline) -> Mapping[str, str]:
+    """What the server says now, or said since this run was woken to another one with an equal account.
+
+    A push that wakes many sources of one repository so costs one look. Times of another Redis server cannot be
+    compared, so another epoch begins with looks of its own.
+    """
+    account = (work.credentials or ANONYMOUS).fingerprint
+    name = lastlook.name_of(work.epoch, server.url, account, tuple(prefixes))
+    folder = work.ctx.directory("git-looks")
+    with lastlook.opened(folder, name, work.asked, work.handed, LOOK_LASTS, deadline) as last:
+        if last.found is None:
+            put_off = wait_turn(work)
+            if put_off is not None:
+                raise _PutOff(put_off)
+            last.keep(refs.packed(server.refs(prefixes)))
+        assert last.found is not None  # noqa: S101 - kept just now
+        return refs.unpacked(last.found)
+
+
+def take_turn(work: GitWork) -> Outcome | None:
+    """A fixed commit is asked for in its turn; for all others the look takes it, which may be somebody else's."""
+    return wait_turn(work) if Plan.of(work.spec).target.follow is Follow.COMMIT else None
 
 
 @contextmanager
@@ -204,7 +247,7 @@ PIPELINE = Pipeline(
     steps=(
         finalise,
         read_spec,
-        wait_turn,
+        take_turn,
         read_credentials,
         read_keys,
         find_includes,

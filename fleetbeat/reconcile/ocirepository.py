@@ -32,6 +32,7 @@ from fleetbeat.reconcile.sourcework import (
     read_spec,
     store_artifact,
 )
+from fleetbeat.sources import lastlook
 from fleetbeat.sources.deadline import Deadline
 from fleetbeat.sources.oci.layer import pull, read_manifest
 from fleetbeat.sources.oci.looks import Look, opened
@@ -39,7 +40,6 @@ from fleetbeat.sources.oci.manifest import Manifest
 from fleetbeat.sources.oci.pick import Picked, pick
 from fleetbeat.sources.oci.reference import Repository
 from fleetbeat.sources.oci.registry import Registry
-from fleetbeat.sources.oci.shelf import LayerShelf
 from fleetbeat.state import Shares
 
 
@@ -106,7 +106,7 @@ def _last_look(work: OciWork) -> AbstractContextManager[Look]:
     Times of another Redis server cannot be compared, so another epoch begins with looks of its own.
     """
     registry = _registry(work)
-    name = LayerShelf.name(work.epoch, registry.repository, registry.access.fingerprint, work.spec.ref)
+    name = lastlook.name_of(work.epoch, registry.repository, registry.access.fingerprint, work.spec.ref)
     return opened(work.ctx.directory("oci") / "looks", name, work.asked, work.handed, registry.deadline)
 
 

@@ -6,7 +6,7 @@ update the objects that changed. It stores nothing but the worker's own mirror: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fleetbeat.api.source import GitRepositorySpec
@@ -23,7 +23,10 @@ from fleetbeat.sources.git.remote import Remote, connect
 from fleetbeat.sources.git.result import GitResult
 from fleetbeat.sources.git.verify import Keyring
 
-__all__ = ["Deadline", "GitLimits", "GitResult", "Included", "Keyring", "Observed", "fetch"]
+Ask = Callable[[Remote, Sequence[str]], Mapping[str, str]]
+"""The references that begin with one of the prefixes."""
+
+__all__ = ["Ask", "Deadline", "GitLimits", "GitResult", "Included", "Keyring", "Observed", "fetch"]
 
 
 def fetch(
@@ -37,6 +40,7 @@ def fetch(
     *,
     keyring: Keyring | None = None,
     included: Sequence[Included] = (),
+    ask: Ask = Remote.refs,
 ) -> GitResult:
     """Resolve what `spec` follows, check its signatures and, unless it is what `observed` says, archive its tree.
 
@@ -45,14 +49,16 @@ def fetch(
     Raises InvalidURL, InvalidSpec, InvalidVerificationMode, AuthenticationFailed, EmptyRepository, GitOperationFailed,
     VerificationFailed, IncludeNotCopied or ArchiveInvalid; no message holds a credential.
 
+    `ask` may know from another look what the server would say to that account now.
+
     The mirror is one account's own: equal URL, login, authorities, client certificate and proxy. Nothing leaves it
-    before the server let that account in during this very call, a fixed commit included. Only where nothing is handed
-    out, because the artifact of a fixed commit stands, is nobody asked.
+    before the server let that account in, during this very call or the look that `ask` knows of, a fixed commit
+    included. Only where nothing is handed out, because the artifact of a fixed commit stands, is nobody asked.
     """
     plan, limits = Plan.of(spec, [one.digest for one in included]), limits or GitLimits()
     account = credentials or ANONYMOUS
     with connect(plan.url, account, deadline, limits) as server:
-        candidates = _candidates(plan, server)
+        candidates = _candidates(plan, server, ask)
         if len(candidates) == 1 and observed is not None and observed.equals(plan, candidates[0].revision):
             proof = proof_of(plan, candidates[0], keyring)
             if proof == (observed.proof if plan.mode else ""):
@@ -64,10 +70,10 @@ def fetch(
             return job.run(candidates, observed)
 
 
-def _candidates(plan: Plan, server: Remote) -> list[Candidate]:
+def _candidates(plan: Plan, server: Remote, ask: Ask) -> list[Candidate]:
     if plan.target.follow is Follow.COMMIT:
         return [refs.of_commit(plan.target)]
-    found = server.refs(refs.prefixes(plan.target))
+    found = ask(server, refs.prefixes(plan.target))
     try:
         return refs.choose(plan.target, found)
     except GitOperationFailed as error:

@@ -32,6 +32,17 @@ class Candidate:
     """Full name of the reference; empty for a fixed commit."""
 
 
+def packed(found: Mapping[str, str]) -> bytes:
+    """References as they are kept in a file; their names need not be text."""
+    return b"".join(f"{value} {name}\n".encode("utf-8", "surrogateescape") for name, value in found.items())
+
+
+def unpacked(data: bytes) -> dict[str, str]:
+    """What was `packed`."""
+    rows = (line.partition(" ") for line in data.decode("utf-8", "surrogateescape").split("\n") if line)
+    return {name: value for value, _, name in rows}
+
+
 def prefixes(target: Target) -> tuple[str, ...]:
     """What to ask the server for; nothing when the target is a commit."""
     match target.follow:

@@ -36,12 +36,14 @@ def due_in(sources: Sources, name: str) -> float:
 
 
 def test_a_host_that_was_asked_enough_is_asked_later(
-    sources: Sources, ctx: Context, server: GitServer, repo: GitRepo, monkeypatch: pytest.MonkeyPatch
+    sources: Sources, ctx: Context, server: GitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All workers share its bucket; who finds it empty has not failed, keeps no worker and comes back soon."""
     monkeypatch.setattr(ctx, "settings", replace(ctx.settings, host_rate=1))
     monkeypatch.setattr(politeness, "BURST", 2)
     for name in ("a", "b", "c", "d"):  # more than a slow machine is let through while they run
+        repo = server.create(f"r-{uuid.uuid4().hex[:8]}")
+        repo.commit({"app.yaml": "a: 1\n"})
         sources.put(name, repo.url, interval="1h")
     begun = monotonic()
     assert len(sources.run()) == 4

@@ -12,18 +12,18 @@ import pytest
 
 from fleetbeat.errors import OCIPullFailed
 from fleetbeat.sources.deadline import Deadline
+from fleetbeat.sources.lastlook import name_of
 from fleetbeat.sources.oci.looks import LASTS, opened
 from fleetbeat.sources.oci.manifest import OCI_MANIFEST, Descriptor, Manifest, read_manifest
 from fleetbeat.sources.oci.pick import Picked
 from fleetbeat.sources.oci.reference import digest_of
-from fleetbeat.sources.oci.shelf import LayerShelf
 
 pytestmark = pytest.mark.unit
 
 NOW = 1_000_000
 RAW = json.dumps({"schemaVersion": 2, "layers": []}).encode()
 PICKED = Picked(Descriptor(OCI_MANIFEST, digest_of(RAW), len(RAW)), "latest")
-NAME = LayerShelf.name("look", "one")
+NAME = name_of("look", "one")
 
 
 def manifest() -> Manifest:
@@ -60,17 +60,18 @@ def test_a_look_does_not_last(folder: Path, now: int) -> None:
 
 def test_another_name_has_its_own(folder: Path) -> None:
     """Names hold repository, account and reference."""
-    assert last(folder, 0, name=LayerShelf.name("look", "other")) == (None, None)
+    assert last(folder, 0, name=name_of("look", "other")) == (None, None)
 
 
 def test_a_damaged_manifest_is_read_again(folder: Path) -> None:
     """It is checked against the digest that was picked; a damaged file is no look at all."""
-    file = folder / f"{NAME}.json"
-    told = json.loads(file.read_bytes())
-    file.write_text(json.dumps(told | {"manifest": "e30="}))
+    file = folder / f"{NAME}.look"
+    began, _, told = file.read_text().partition("\n")
+    file.write_text(f"{began}\n" + json.dumps(json.loads(told) | {"manifest": "e30="}))
     assert last(folder, 0) == (PICKED, None)
-    file.write_text("{")
-    assert last(folder, 0) == (None, None)
+    for damaged in (f"{began}\n{{", "{", ""):
+        file.write_text(damaged)
+        assert last(folder, 0) == (None, None)
 
 
 def test_one_looks_while_the_others_wait(tmp_path: Path) -> None:
