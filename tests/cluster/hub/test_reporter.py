@@ -218,7 +218,9 @@ def test_events_are_core_events(
     assert (repeated["firstTimestamp"], repeated["lastTimestamp"]) == (NOW, "2026-01-01T00:05:00Z")
 
 
-def test_a_new_reporter_counts_on(registering: Start, reporting: Start, user: User, worker: Worker) -> None:
+def test_a_new_reporter_counts_on(
+    registering: Start, reporting: Start, user: User, state: State, worker: Worker
+) -> None:
     """It knows nothing of the Event that its predecessor wrote, and none is written twice."""
     happening = {"reason": "Progressing", "message": "same"}
     with registering():
@@ -227,4 +229,5 @@ def test_a_new_reporter_counts_on(registering: Start, reporting: Start, user: Us
             with reporting():
                 worker.run(ref, events=[{"ref": ref, **happening}])
                 until(lambda: [e["count"] for e in events(user, "apps")] == [number + 1])  # noqa: B023
+                until(lambda: not state.events_after(state.position("reporter")), message="it has noted how far it is")
             user.patch(ref, spec={"interval": f"{number + 2}h"})
