@@ -172,10 +172,6 @@ class ArtifactStore:
                 if _code(error) not in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou"):
                     raise
 
-    def prepare(self) -> None:
-        """Make the client, which takes a quarter of a second, without connecting."""
-        self._s3  # noqa: B018 - made by the look at it
-
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
         client = self.__dict__.pop("_client", None)
@@ -243,7 +239,8 @@ class ArtifactStore:
 
 
 def preload() -> None:
-    """Load what every client needs, before a fork: S3's model takes 0.1 s and 12 MB, which children then share."""
+    """Load what every client needs before its first use, or before a fork: S3's model takes 0.1 s and 12 MB, which
+    children then share."""
     nobody = dict.fromkeys(("access_key", "secret_key"), "none")  # or AWS would be asked for an account
     _connect(StoreSettings("none", "http://127.0.0.1:1", **nobody)).close()
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from functools import cached_property
 from pathlib import Path
 
 from fleetbeat.artifacts.cache import DigestCache
 from fleetbeat.artifacts.settings import CacheSettings, StoreSettings
-from fleetbeat.artifacts.store import ArtifactStore
-from fleetbeat.errors import FleetbeatError
+from fleetbeat.artifacts.store import ArtifactStore, preload
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.identity import hub_id
@@ -21,8 +19,6 @@ from fleetbeat.render.cache import RenderCache
 from fleetbeat.render.engine import Engine
 from fleetbeat.settings import Settings
 from fleetbeat.state import State
-
-log = logging.getLogger(__name__)
 
 
 def hub_config(settings: Settings) -> ClusterConfig:
@@ -98,11 +94,8 @@ class Context:
 
     def warm(self) -> None:
         """Make now, for apply workers, what takes long and asks no server: the first run does not wait for it then."""
-        self.store.prepare()
-        try:
-            self.engine.parse(())
-        except FleetbeatError as error:
-            log.error("%s", error.message)
+        preload()
+        self.engine.parse(())
 
     def close(self) -> None:
         """Stop what was started; connections close with the process."""
