@@ -50,7 +50,7 @@ class LastLook:
 
 
 def name_of(*facts: object) -> str:
-    """The name of looks by these facts and no others."""
+    """The name of what is kept by these facts and no others: looks here, archives on the shelf of layers."""
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 

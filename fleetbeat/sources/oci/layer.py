@@ -12,6 +12,7 @@ from typing import BinaryIO
 from fleetbeat.api.source import LayerSelector
 from fleetbeat.artifacts.archive import Archive, write_archive
 from fleetbeat.errors import ArchiveInvalid, OCILayerFailed, OCIPullFailed
+from fleetbeat.sources.lastlook import name_of
 from fleetbeat.sources.oci.manifest import Descriptor, Manifest
 from fleetbeat.sources.oci.registry import Registry
 from fleetbeat.sources.oci.shelf import LayerShelf
@@ -84,7 +85,7 @@ def pull(
 def _shelved_as(registry: Registry, layer: Descriptor, custom: str | None) -> str:
     """Only who reaches the same repository with an equal account and equal trust may meet it."""
     reach = registry.repository, registry.access.fingerprint
-    return LayerShelf.name(reach, layer.digest, layer.size, custom, registry.limits.archive)
+    return name_of(reach, layer.digest, layer.size, custom, registry.limits.archive)
 
 
 def _fetched(registry: Registry, layer: Descriptor, scratch: Path) -> BinaryIO:

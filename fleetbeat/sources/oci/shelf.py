@@ -35,11 +35,6 @@ class LayerShelf:
         self._kept = kept
         self._bytes = kept_bytes
 
-    @staticmethod
-    def name(*facts: object) -> str:
-        """What an archive made from these facts, and no others, is kept as."""
-        return hashlib.sha256(repr(facts).encode()).hexdigest()
-
     def find(self, name: str) -> Archive | None:
         """The archive, to be closed by the caller; None when it must be made."""
         try:
