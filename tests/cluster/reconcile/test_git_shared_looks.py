@@ -14,6 +14,7 @@ from fleetbeat.reconcile.run import execute
 from fleetbeat.sources.pools import host_of
 from fleetbeat.state.shards import SOURCE
 from tests.support.sources import Sources
+from tests.support.wake import wake
 from tools.gitrepo import GitRepo
 from tools.gitserver import GitServer
 
@@ -41,7 +42,7 @@ def settled(sources: Sources, repo: GitRepo) -> Sources:
 
 def poke(sources: Sources, names: str = NAMES) -> None:
     """As a webhook does."""
-    sources.state.poke([sources.ref(name) for name in names], "webhook", urgent=True)
+    wake(sources.state, [sources.ref(name) for name in names])
 
 
 def test_a_push_costs_one_look(settled: Sources, server: GitServer, repo: GitRepo) -> None:

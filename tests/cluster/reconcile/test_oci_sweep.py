@@ -20,6 +20,7 @@ from tests.support import oci
 from tests.support.fakeregistry import FakeRegistry, Reply, Request
 from tests.support.runs import Runs
 from tests.support.wait import until
+from tests.support.wake import wake
 from tools.registry import RegistryServer
 
 pytestmark = pytest.mark.cluster
@@ -126,7 +127,7 @@ def test_runs_that_were_woken_together_share_a_look(runs: Runs, upstream: Script
     upstream.looks()
     digest = upstream.move("second")
     for _ in range(2):
-        runs.state.poke([runs.ref(name) for name in runs.objects], "webhook", urgent=True)
+        wake(runs.state, [runs.ref(name) for name in runs.objects])
         assert len(runs.run()) == 13
         manifests = [seen for seen in upstream.fake.seen if "manifests" in seen.path and seen.method == "GET"]
         assert len([seen for seen in manifests if "authorization" in seen.headers]) <= 2
