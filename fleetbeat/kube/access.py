@@ -1,6 +1,8 @@
 """Clusters that a ConfigMap describes: who lets us in is asked for a token, and no credential is stored anywhere.
 
-Owns the ConfigMap's keys, the tokens of service accounts (provider `generic`) and their life; EKS is in `eks.py`.
+Owns the ConfigMap's keys, the tokens of service accounts (provider `generic`) and their life. The vendors' clusters are
+in `eks.py`, `aks.py` and `gke.py`, and what these share in `managed.py`.
+
 Whoever writes the ConfigMap also chooses the address that tokens are sent to. So they are those of a service account in
 the ConfigMap's own namespace; the worker's own identity never goes to an address that somebody wrote.
 """
@@ -17,26 +19,17 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from fleetbeat.clouds import Token
 from fleetbeat.errors import InvalidSpec
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import InvalidKubeconfig, KubeError, NotFound, Unauthorized
 
+PROVIDERS = ("generic", "aws", "azure", "gcp")
 TOKEN_SECONDS = 3600
 """How long a token of a service account is asked to live; the API server may shorten it."""
 USED = 0.8
 """Share of a token's life after which another one is asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A bearer token and its end in Unix seconds."""
-
-    value: str
-    until: float
-
-    def __repr__(self) -> str:
-        return f"Token(until={self.until:.0f})"
 
 
 class Tokens:
@@ -70,7 +63,7 @@ class Described:
 
     provider: str
     cluster: str = ""
-    """The provider's own name of the cluster, such as an ARN."""
+    """The provider's own name of the cluster, such as an ARN or the id of a resource."""
     address: str = ""
     ca: str = ""
     """PEM; "" for the system's authorities, or for what the provider says."""
@@ -82,9 +75,9 @@ class Described:
     def read(cls, data: Mapping[str, str], default_account: str = "") -> Described:
         """From a ConfigMap's data. Raises InvalidKubeconfig, and InvalidSpec for a provider that is not supported."""
         provider = data.get("provider") or ""
-        if provider not in ("generic", "aws"):
+        if provider not in PROVIDERS:
             raise InvalidSpec(
-                f"provider {provider!r} is not supported; use generic or aws, or a kubeconfig in a Secret by "
+                f"provider {provider!r} is not supported; use {', '.join(PROVIDERS)}, or a kubeconfig in a Secret by "
                 "spec.kubeConfig.secretRef"
             )
         lines = (line.strip() for line in (data.get("audiences") or "").splitlines())
@@ -100,10 +93,11 @@ class Described:
 
 def config_of(hub: KubeClient, namespace: str, described: Described) -> ClusterConfig:
     """How the described cluster is reached. Raises InvalidKubeconfig naming the key of the ConfigMap."""
-    if described.provider == "aws":
-        from fleetbeat.kube import eks
+    if described.provider != "generic":
+        from fleetbeat.kube import aks, eks, gke
 
-        return eks.config_of(hub, namespace, described)
+        vendors = {"aws": eks.config_of, "azure": aks.config_of, "gcp": gke.config_of}
+        return vendors[described.provider](hub, namespace, described)
     if not described.account:
         raise InvalidKubeconfig("serviceAccountName is missing: name a ServiceAccount of this namespace")
     if not described.address:

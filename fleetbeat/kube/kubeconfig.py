@@ -55,6 +55,18 @@ def load(data: Mapping[str, Any] | bytes | Path, *, trusted: bool, context: str 
     return config
 
 
+def address_of(data: bytes) -> tuple[str, bytes | None]:
+    """Server and authority (PEM) of the current context of an untrusted kubeconfig, whose user is not looked at.
+
+    Raises InvalidKubeconfig naming the field.
+    """
+    document = _parse(data)
+    chosen = _entry(document, "contexts", document.get("current-context"), "context")
+    cluster = dict(_entry(document, "clusters", chosen.get("cluster"), "cluster"))
+    _drop(cluster, _UNTRUSTED_CLUSTER, "cluster")
+    return _server(cluster), _pem(cluster, "certificate-authority", Path())
+
+
 def _require_credential(config: ClusterConfig) -> None:
     if bool(config.client_cert) != bool(config.client_key):
         raise InvalidKubeconfig("kubeconfig: client-certificate-data and client-key-data must be given together")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import time
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.deployed import Deployed
+from tests.support.vendorapis import AKS, GKE, answer, kubeconfig, scripted_azure, scripted_google
 from tools.clusters import Cluster
 
 pytestmark = pytest.mark.cluster
@@ -38,6 +43,37 @@ def described(deployed: Deployed, cluster: Cluster) -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def aks(
+    described: dict[str, str], cluster: Cluster, deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[dict[str, str]]:
+    """The same through Azure, which gives the worker's own identity a token that the cluster takes."""
+    with scripted_azure(monkeypatch, tmp_path) as vendor:
+        found = kubeconfig(cluster.url, described["ca.crt"].encode())
+        vendor.on(f"{AKS}/listClusterUserCredential", answer({"kubeconfigs": [found]}))
+        soon = str(int(time.time()) + 600)
+        vendor.on("/identity", answer({"access_token": token(deployed, cluster), "expires_on": soon}))
+        yield {"provider": "azure", "cluster": AKS}
+
+
+@pytest.fixture
+def gke(
+    described: dict[str, str], cluster: Cluster, deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[dict[str, str]]:
+    """The same through Google."""
+    with scripted_google(monkeypatch, tmp_path) as vendor:
+        ca = base64.b64encode(described["ca.crt"].encode()).decode()
+        vendor.on(f"/v1/{GKE}", answer({"endpoint": cluster.url, "masterAuth": {"clusterCaCertificate": ca}}))
+        vendor.on("/token", answer({"access_token": token(deployed, cluster), "expires_in": 600}))
+        yield {"provider": "gcp", "cluster": GKE}
+
+
+def token(deployed: Deployed, cluster: Cluster) -> str:
+    path = f"/api/v1/namespaces/{deployed.namespace}/serviceaccounts/fleet/token"
+    made: str = cluster.api("POST", path, {"spec": {}})["status"]["token"]
+    return made
+
+
 def describe(deployed: Deployed, data: dict[str, str]) -> None:
     obj: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "edge"}, "data": data}
     deployed.client.apply(f"/api/v1/namespaces/{deployed.namespace}/configmaps/edge", obj, "user")
@@ -64,6 +100,13 @@ def test_objects_are_applied_there(deployed: Deployed, described: dict[str, str]
     assert deployed.finalized("a")
 
 
+@pytest.mark.parametrize("vendor", ["aks", "gke"])
+def test_a_vendors_cluster(deployed: Deployed, vendor: str, request: pytest.FixtureRequest) -> None:
+    """Is found and entered by its vendor's name for it alone."""
+    describe(deployed, request.getfixturevalue(vendor))
+    assert run(deployed)["status"] == "True", deployed.condition("a")
+
+
 def test_the_installation_may_name_the_account(deployed: Deployed, described: dict[str, str]) -> None:
     """Where the ConfigMap names none."""
     del described["serviceAccountName"]
@@ -75,7 +118,7 @@ def test_the_installation_may_name_the_account(deployed: Deployed, described: di
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"provider": "gcp"}, "spec.kubeConfig.configMapRef 'edge': provider 'gcp' is not supported"),
+        ({"provider": "ibm"}, "spec.kubeConfig.configMapRef 'edge': provider 'ibm' is not supported"),
         ({"address": ""}, "spec.kubeConfig.configMapRef 'edge': address is missing"),
         ({"address": "http://10.0.0.1"}, "address is not of the form https://host:port"),
         ({"serviceAccountName": "nobody"}, "/nobody not found"),
