@@ -19,7 +19,7 @@ from fleetbeat.kube import access
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.discovery import Discovery
-from fleetbeat.kube.errors import InvalidKubeconfig, NotFound
+from fleetbeat.kube.errors import InvalidKubeconfig, NotFound, Unauthorized
 from fleetbeat.kube.reach import Reach
 from fleetbeat.kube.target import Target
 
@@ -106,6 +106,6 @@ class Targets:
                 described = access.Described.read(holder.get("data") or {}, self._default_account)
                 return access.config_of(self._hub.client, where.namespace, described)
             return ClusterConfig.from_kubeconfig(where.kubeconfig(holder), trusted=False)
-        except (InvalidKubeconfig, InvalidSpec) as error:
+        except (InvalidKubeconfig, Unauthorized, NotFound, InvalidSpec) as error:
             field, name = ("configMapRef", where.config_map) if where.config_map else ("secretRef", where.secret)
             raise ReconciliationFailed(f"spec.kubeConfig.{field} {name!r}: {error.message}") from error

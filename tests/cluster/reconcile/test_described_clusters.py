@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.deployed import Deployed
+from tests.support.fakeregistry import Reply
 from tests.support.vendorapis import AKS, GKE, answer, kubeconfig, scripted_azure, scripted_google
 from tools.clusters import Cluster
 
@@ -105,6 +106,19 @@ def test_a_vendors_cluster(deployed: Deployed, vendor: str, request: pytest.Fixt
     """Is found and entered by its vendor's name for it alone."""
     describe(deployed, request.getfixturevalue(vendor))
     assert run(deployed)["status"] == "True", deployed.condition("a")
+
+
+def test_what_a_vendor_refuses_is_told(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With the field, and before any cluster is asked; so is a service account that is not there."""
+    with scripted_azure(monkeypatch, tmp_path) as vendor:
+        vendor.on(AKS, Reply(403))
+        describe(deployed, {"provider": "azure", "cluster": AKS})
+        says = "spec.kubeConfig.configMapRef 'edge': AKS cluster prod: the vendor's API answers 403"
+        assert run(deployed)["message"] == says
+        describe(deployed, {"provider": "azure", "cluster": AKS, "serviceAccountName": "nobody"})
+        deployed.request("a")
+        deployed.run_due()
+        assert "configMapRef 'edge': serviceaccounts \"nobody\" not found" in deployed.condition("a")["message"]
 
 
 def test_the_installation_may_name_the_account(deployed: Deployed, described: dict[str, str]) -> None:
