@@ -24,12 +24,15 @@ from fleetbeat.errors import InvalidSpec
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import InvalidKubeconfig, KubeError, NotFound, Unauthorized
+from fleetbeat.kube.reach import Reach
 
 PROVIDERS = ("generic", "aws", "azure", "gcp")
 TOKEN_SECONDS = 3600
 """How long a token of a service account is asked to live; the API server may shorten it."""
 USED = 0.8
 """Share of a token's life after which another one is asked for."""
+REFUSED_AFTER = 10.0
+"""Seconds from one token to the next at least, when a cluster takes none."""
 
 
 class Tokens:
@@ -40,15 +43,26 @@ class Tokens:
         self._ask = ask
         self._lock = threading.Lock()
         self._held = Token("", 0.0)
-        self._renew = 0.0
+        self._asked = self._renew = 0.0
 
     def __call__(self) -> str:
         """The token; raises Unauthorized when there is none to be had."""
         with self._lock:
             if time() >= self._renew:
                 self._held = self._fresh()
-                self._renew = time() + (self._held.until - time()) * USED
+                self._asked = time()
+                self._renew = self._asked + (self._held.until - self._asked) * USED
             return self._held.value
+
+    def refused(self) -> None:
+        """The cluster does not take the token: another one is asked for, if this one was not got just now."""
+        with self._lock:
+            if time() > self._asked + REFUSED_AFTER:
+                self._renew = 0.0
+
+    def open(self, server: str, ca: bytes | None) -> ClusterConfig:
+        """The cluster there, entered with these tokens."""
+        return ClusterConfig(server, ca=ca, token=self, refused=self.refused)
 
     def _fresh(self) -> Token:
         try:
@@ -91,6 +105,16 @@ class Described:
         )
 
 
+def open_cluster(hub: KubeClient, where: Reach, holder: Mapping[str, Any], default_account: str) -> ClusterConfig:
+    """How the cluster `where` is reached, by the Secret or ConfigMap object that says it.
+
+    Raises InvalidKubeconfig naming the key, InvalidSpec for a provider that is not supported, and Unauthorized.
+    """
+    if where.config_map:
+        return config_of(hub, where.namespace, Described.read(holder.get("data") or {}, default_account))
+    return ClusterConfig.from_kubeconfig(where.kubeconfig(holder), trusted=False)
+
+
 def config_of(hub: KubeClient, namespace: str, described: Described) -> ClusterConfig:
     """How the described cluster is reached. Raises InvalidKubeconfig naming the key of the ConfigMap."""
     if described.provider != "generic":
@@ -107,7 +131,7 @@ def config_of(hub: KubeClient, namespace: str, described: Described) -> ClusterC
     def ask() -> Token:
         return account_token(hub, namespace, described.account, audiences)
 
-    return ClusterConfig(server_of(described.address), ca=ca_of(described.ca), token=Tokens(ask))
+    return Tokens(ask).open(server_of(described.address), ca_of(described.ca))
 
 
 def server_of(address: str) -> str:

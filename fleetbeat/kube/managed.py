@@ -44,7 +44,7 @@ def config_of(described: Described, told: Callable[[], Sequence[Endpoint]], ask:
     if not server or ca is None:
         chosen = _choose(described, server, told())
         server, ca = server or chosen.server, ca or chosen.ca
-    return ClusterConfig(server, ca=ca, token=Tokens(ask))
+    return Tokens(ask).open(server, ca)
 
 
 def _choose(described: Described, server: str, told: Sequence[Endpoint]) -> Endpoint:

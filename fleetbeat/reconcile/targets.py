@@ -102,10 +102,7 @@ class Targets:
 
     def _config(self, where: Reach, holder: Mapping[str, Any]) -> ClusterConfig:
         try:
-            if where.config_map:
-                described = access.Described.read(holder.get("data") or {}, self._default_account)
-                return access.config_of(self._hub.client, where.namespace, described)
-            return ClusterConfig.from_kubeconfig(where.kubeconfig(holder), trusted=False)
+            return access.open_cluster(self._hub.client, where, holder, self._default_account)
         except (InvalidKubeconfig, Unauthorized, NotFound, InvalidSpec) as error:
             field, name = ("configMapRef", where.config_map) if where.config_map else ("secretRef", where.secret)
             raise ReconciliationFailed(f"spec.kubeConfig.{field} {name!r}: {error.message}") from error

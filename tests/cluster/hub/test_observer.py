@@ -23,6 +23,7 @@ from fleetbeat.kube.metadata import get_metadata
 from fleetbeat.kube.reach import Reach
 from fleetbeat.state import State
 from tests.support.background import running
+from tests.support.describedhub import describe_hub
 from tests.support.hub import Start, User, Worker
 from tests.support.wait import until
 from tools.clusters import Cluster
@@ -235,6 +236,55 @@ def test_news_of_awaited_objects_wake_the_owner(
     until(lambda: watched(state) and (worker.idle(ref) or not worker.run(ref)))
     client.patch(f"{path}/status", {"status": {"hard": {"pods": "6"}}})
     assert worker.run(ref) == why
+
+
+def described(user: User, worker: Worker, owned_by: MakeOwned, cluster: Cluster) -> tuple[str, Owned, str]:
+    """A Kustomization with an object on a cluster that a ConfigMap describes: its ref, the object, the cluster."""
+    data = describe_hub(user.client, user.namespace, cluster)
+    edge = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "edge"}, "data": data}
+    user.client.create(f"/api/v1/namespaces/{user.namespace}/configmaps", edge)
+    ref = user.create("Kustomization", "apps", kubeConfig={"configMapRef": {"name": "edge"}})
+    objects = owned_by(ref)
+    objects.apply("one", a="1")
+    worker.run(ref, memo=objects.memo("one"))
+    return ref, objects, Reach.by_config_map(user.namespace, "edge").cluster
+
+
+def test_clusters_that_a_config_map_describes_are_watched_too(
+    observing: None, user: User, worker: Worker, owned_by: MakeOwned, state: State, cluster: Cluster
+) -> None:
+    """By tokens that are asked for."""
+    ref, objects, name = described(user, worker, owned_by, cluster)
+    until(lambda: watched(state, name))
+    objects.edit("one", data={"a": "2"})
+    assert worker.run(ref) == f"drift: ConfigMap/{user.namespace}/one changed"
+
+
+def reader(user: User, cluster: Cluster) -> ClusterConfig:
+    """Somebody who may read all there is, and nothing more."""
+    kind, name = "rbac.authorization.k8s.io", f"{user.namespace}-reader"
+    rule = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]}
+    role = {"apiVersion": f"{kind}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": [rule]}
+    subjects = [{"apiGroup": kind, "kind": "User", "name": name}]
+    ref = {"apiGroup": kind, "kind": "ClusterRole", "name": name}
+    binding = {**role, "kind": "ClusterRoleBinding", "roleRef": ref, "subjects": subjects}
+    user.client.create(f"/apis/{kind}/v1/clusterroles", role)
+    user.client.create(f"/apis/{kind}/v1/clusterrolebindings", binding)
+    return ClusterConfig.from_kubeconfig(cluster.user_kubeconfig(name), trusted=True)
+
+
+def test_an_observer_that_may_ask_for_no_tokens_watches_the_rest(
+    registering: Start, user: User, worker: Worker, owned_by: MakeOwned, state: State, cluster: Cluster
+) -> None:
+    """Such clusters are swept then."""
+    with registering(), running(observer.run(reader(user, cluster), state)):
+        _, objects, name = described(user, worker, owned_by, cluster)
+        near = user.create("Kustomization", "near")
+        objects = owned_by(near)
+        objects.apply("two", a="1")
+        worker.run(near, memo=objects.memo("two"))
+        until(lambda: watched(state))
+        assert not watched(state, name)
 
 
 def test_other_clusters_are_watched_through_their_kubeconfig(

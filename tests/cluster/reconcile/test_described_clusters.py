@@ -13,35 +13,18 @@ from typing import Any
 import pytest
 
 from tests.support.deployed import Deployed
+from tests.support.describedhub import describe_hub
 from tests.support.fakeregistry import Reply
 from tests.support.vendorapis import AKS, GKE, answer, kubeconfig, scripted_azure, scripted_google
 from tools.clusters import Cluster
 
 pytestmark = pytest.mark.cluster
 
-RBAC = "rbac.authorization.k8s.io"
-
 
 @pytest.fixture
 def described(deployed: Deployed, cluster: Cluster) -> dict[str, str]:
-    """The hub under another name, as its own tokens open it; and a service account that may do everything there."""
-    account = f"/api/v1/namespaces/{deployed.namespace}/serviceaccounts"
-    deployed.client.create(account, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "fleet"}})
-    subject = {"kind": "ServiceAccount", "name": "fleet", "namespace": deployed.namespace}
-    role = {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"}
-    binding = {"metadata": {"name": f"{deployed.namespace}-fleet"}, "roleRef": role, "subjects": [subject]}
-    deployed.client.create(
-        f"/apis/{RBAC}/v1/clusterrolebindings",
-        {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRoleBinding", **binding},
-    )
-    review = cluster.api("POST", f"{account}/fleet/token", {"spec": {}})
-    return {
-        "provider": "generic",
-        "address": cluster.url,
-        "ca.crt": (cluster.directory / "ca.crt").read_text(),
-        "serviceAccountName": "fleet",
-        "audiences": "\n".join(review["spec"]["audiences"]),
-    }
+    """The hub under another name."""
+    return describe_hub(deployed.client, deployed.namespace, cluster)
 
 
 @pytest.fixture
@@ -53,7 +36,7 @@ def aks(
         found = kubeconfig(cluster.url, described["ca.crt"].encode())
         vendor.on(f"{AKS}/listClusterUserCredential", answer({"kubeconfigs": [found]}))
         soon = str(int(time.time()) + 600)
-        vendor.on("/identity", answer({"access_token": token(deployed, cluster), "expires_on": soon}))
+        vendor.on("/identity", answer({"access_token": cluster.token(deployed.namespace, "fleet"), "expires_on": soon}))
         yield {"provider": "azure", "cluster": AKS}
 
 
@@ -65,14 +48,8 @@ def gke(
     with scripted_google(monkeypatch, tmp_path) as vendor:
         ca = base64.b64encode(described["ca.crt"].encode()).decode()
         vendor.on(f"/v1/{GKE}", answer({"endpoint": cluster.url, "masterAuth": {"clusterCaCertificate": ca}}))
-        vendor.on("/token", answer({"access_token": token(deployed, cluster), "expires_in": 600}))
+        vendor.on("/token", answer({"access_token": cluster.token(deployed.namespace, "fleet"), "expires_in": 600}))
         yield {"provider": "gcp", "cluster": GKE}
-
-
-def token(deployed: Deployed, cluster: Cluster) -> str:
-    path = f"/api/v1/namespaces/{deployed.namespace}/serviceaccounts/fleet/token"
-    made: str = cluster.api("POST", path, {"spec": {}})["status"]["token"]
-    return made
 
 
 def describe(deployed: Deployed, data: dict[str, str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from http.server import BaseHTTPRequestHandler
+from itertools import count
 
 import pytest
 
@@ -11,6 +13,7 @@ from fleetbeat.kube.access import Described, Token, Tokens, config_of, server_of
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import InvalidKubeconfig, NotFound, Unauthorized
+from tests.support.hostile import reply, scripted_server
 
 pytestmark = pytest.mark.unit
 
@@ -78,3 +81,21 @@ def test_a_token_is_kept_while_it_lives() -> None:
         Tokens(missing)()
     assert caught.value.status == 401
     assert "secret" not in repr(Token("secret", 1.0))
+
+
+def test_a_token_that_is_refused_is_renewed() -> None:
+    """At the next request, but not again and again."""
+    given = (Token(f"token-{number}", time.time() + 600) for number in count())
+    tokens = Tokens(lambda: next(given))
+
+    def refuse(handler: BaseHTTPRequestHandler) -> None:
+        reply(handler, status=401)
+
+    with scripted_server(refuse) as (url, seen):
+        client = KubeClient(tokens.open(url, None))
+        for long_ago in (False, True, False):
+            tokens._asked -= 60 * long_ago
+            with pytest.raises(Unauthorized, match="the cluster must know its issuer, its audience and whose it is"):
+                client.get("/api/v1/namespaces")
+        client.close()
+    assert [one["authorization"] for one in seen] == ["Bearer token-0", "Bearer token-0", "Bearer token-1"]
