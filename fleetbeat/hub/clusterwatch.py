@@ -92,6 +92,9 @@ class ClusterWatch:
             except FleetbeatError as error:
                 self._lost_at = monotonic()
                 self._reminder.warn(f"cluster {self.cluster} cannot be watched: {error.message}")
+            except Exception:  # whatever one cluster, or the access to it, does must not end the watches on others
+                self._lost_at = monotonic()
+                log.exception("watching cluster %s failed unexpectedly", self.cluster)
             if monotonic() - begun > last:
                 pause = PAUSES[0]
             await asyncio.sleep(pause)

@@ -25,6 +25,7 @@ from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import InvalidKubeconfig, KubeError, NotFound, Unauthorized
 from fleetbeat.kube.reach import Reach
+from fleetbeat.kube.wellformed import is_url
 
 PROVIDERS = ("generic", "aws", "azure", "gcp")
 TOKEN_SECONDS = 3600
@@ -136,15 +137,12 @@ def config_of(hub: KubeClient, namespace: str, described: Described) -> ClusterC
 
 def server_of(address: str) -> str:
     """`https://host:port`; a bare host is https. Raises InvalidKubeconfig on anything that is not https."""
-    parts = urlsplit(address if "://" in address else f"https://{address}")
-    try:
-        port = parts.port or 443
-    except ValueError:
-        port = 0
-    if parts.scheme != "https" or not parts.hostname or not port or parts.username is not None:
+    url = address if "://" in address else f"https://{address}"
+    if not url.startswith("https://") or not is_url(url):
         raise InvalidKubeconfig("address is not of the form https://host:port")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"https://{host}:{port}"
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return f"https://{f'[{host}]' if ':' in host else host}:{parts.port or 443}"
 
 
 def ca_of(text: str) -> bytes | None:

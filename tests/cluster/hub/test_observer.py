@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from time import monotonic
 from typing import Any
 
@@ -24,6 +25,7 @@ from fleetbeat.kube.reach import Reach
 from fleetbeat.state import State
 from tests.support.background import running
 from tests.support.describedhub import describe_hub
+from tests.support.hostile import reply, scripted_server
 from tests.support.hub import Start, User, Worker
 from tests.support.wait import until
 from tools.clusters import Cluster
@@ -236,6 +238,36 @@ def test_news_of_awaited_objects_wake_the_owner(
     until(lambda: watched(state) and (worker.idle(ref) or not worker.run(ref)))
     client.patch(f"{path}/status", {"status": {"hard": {"pods": "6"}}})
     assert worker.run(ref) == why
+
+
+def test_a_cluster_that_answers_nonsense_is_nobody_elses_trouble(
+    observing: None, user: User, worker: Worker, owned_by: MakeOwned, state: State
+) -> None:
+    """Whoever may name a cluster must not be able to end the watches on the others."""
+
+    def nonsense(handler: BaseHTTPRequestHandler) -> None:
+        reply(handler, b"[]", kind="application/json")
+
+    with scripted_server(nonsense) as (url, seen):
+        config = {
+            "current-context": "x",
+            "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+            "clusters": [{"name": "x", "cluster": {"server": url}}],
+            "users": [{"name": "x", "user": {"token": "x"}}],
+        }
+        data = {"value": base64.b64encode(yaml.safe_dump(config).encode()).decode()}
+        secrets = f"/api/v1/namespaces/{user.namespace}/secrets"
+        user.client.create(secrets, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "evil"}, "data": data})
+        evil = user.create("Kustomization", "evil", kubeConfig={"secretRef": {"name": "evil"}})
+        near = user.create("Kustomization", "near")
+        objects = owned_by(near)
+        worker.run(evil, memo={"fp": {f"{objects.id('x')}@v1": "f"}})
+        until(lambda: seen)
+        objects.apply("two", a="1")
+        worker.run(near, memo=objects.memo("two"))
+        until(lambda: watched(state))
+        objects.edit("two", data={"a": "2"})
+        assert worker.run(near) == f"drift: ConfigMap/{user.namespace}/two changed"
 
 
 def described(user: User, worker: Worker, owned_by: MakeOwned, cluster: Cluster) -> tuple[str, Owned, str]:
