@@ -20,7 +20,7 @@ from fleetbeat.hub.inventory import Inventory
 from fleetbeat.hub.memo import Kind
 from fleetbeat.hub.reminder import Reminder
 from fleetbeat.hub.sightings import Sightings
-from fleetbeat.kube.access import open_cluster
+from fleetbeat.kube.access import DESCRIPTION_LASTS, open_cluster
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import InvalidKubeconfig, NotFound
@@ -152,8 +152,10 @@ class Observer:
             holder = self._hub.get(reach.path)
         except NotFound as error:
             raise InvalidKubeconfig(f"{reach.place} of namespace {reach.namespace} not found") from error
-        content = json.dumps(holder.get("data"), sort_keys=True).encode()
-        return hashlib.sha256(content).hexdigest(), lambda: open_cluster(self._hub, reach, holder, self._account)
+        version = hashlib.sha256(json.dumps(holder.get("data"), sort_keys=True).encode()).hexdigest()
+        if reach.config_map:
+            version += f" {monotonic() // DESCRIPTION_LASTS:.0f}"
+        return version, lambda: open_cluster(self._hub, reach, holder, self._account)
 
     async def _mark(self) -> None:
         while True:

@@ -32,6 +32,8 @@ TOKEN_SECONDS = 3600
 """How long a token of a service account is asked to live; the API server may shorten it."""
 USED = 0.8
 """Share of a token's life after which another one is asked for."""
+DESCRIPTION_LASTS = 900.0
+"""Seconds for which a cluster is where its vendor said; authorities are rotated."""
 REFUSED_AFTER = 10.0
 """Seconds from one token to the next at least, when a cluster takes none."""
 

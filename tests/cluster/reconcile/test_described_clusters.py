@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fleetbeat.reconcile import targets
 from tests.support.deployed import Deployed
 from tests.support.describedhub import describe_hub
 from tests.support.fakeregistry import Reply
@@ -83,6 +84,29 @@ def test_a_vendors_cluster(deployed: Deployed, vendor: str, request: pytest.Fixt
     """Is found and entered by its vendor's name for it alone."""
     describe(deployed, request.getfixturevalue(vendor))
     assert run(deployed)["status"] == "True", deployed.condition("a")
+
+
+def test_a_cluster_that_moves_is_found_again(
+    deployed: Deployed, described: dict[str, str], cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What its vendor said is believed for a while only."""
+    with scripted_azure(monkeypatch, tmp_path) as vendor:
+        soon = str(int(time.time()) + 600)
+        token = cluster.token(deployed.namespace, "fleet")
+        vendor.on("/identity", answer({"access_token": token, "expires_on": soon}))
+        before = kubeconfig("https://127.0.0.1:1", described["ca.crt"].encode())
+        vendor.on(f"{AKS}/listClusterUserCredential", answer({"kubeconfigs": [before]}))
+        describe(deployed, {"provider": "azure", "cluster": AKS})
+        assert "https://127.0.0.1:1 cannot be reached" in run(deployed)["message"]
+        after = kubeconfig(cluster.url, described["ca.crt"].encode())
+        vendor.on(f"{AKS}/listClusterUserCredential", answer({"kubeconfigs": [after]}))
+        deployed.request("a")
+        deployed.run_due()
+        assert "https://127.0.0.1:1 cannot be reached" in deployed.condition("a")["message"]
+        monkeypatch.setattr(targets, "DESCRIPTION_LASTS", 0.0)
+        deployed.request("a")
+        deployed.run_due()
+        assert deployed.condition("a")["status"] == "True", deployed.condition("a")
 
 
 def test_what_a_vendor_refuses_is_told(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
