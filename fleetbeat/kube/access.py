@@ -34,8 +34,8 @@ USED = 0.8
 """Share of a token's life after which another one is asked for."""
 DESCRIPTION_LASTS = 900.0
 """Seconds for which a cluster is where its vendor said; authorities are rotated."""
-REFUSED_AFTER = 10.0
-"""Seconds from one token to the next at least, when a cluster takes none."""
+APART = 10.0
+"""Seconds from one question to the next at least, when no token is to be had or the cluster takes none."""
 
 
 class Tokens:
@@ -47,31 +47,36 @@ class Tokens:
         self._lock = threading.Lock()
         self._held = Token("", 0.0)
         self._asked = self._renew = 0.0
+        self._error = ""
 
     def __call__(self) -> str:
         """The token; raises Unauthorized when there is none to be had."""
         with self._lock:
             if time() >= self._renew:
-                self._held = self._fresh()
-                self._asked = time()
-                self._renew = self._asked + (self._held.until - self._asked) * USED
+                self._ask_anew()
             return self._held.value
 
     def refused(self) -> None:
         """The cluster does not take the token: another one is asked for, if this one was not got just now."""
         with self._lock:
-            if time() > self._asked + REFUSED_AFTER:
+            if time() > self._asked + APART:
                 self._renew = 0.0
 
     def open(self, server: str, ca: bytes | None) -> ClusterConfig:
         """The cluster there, entered with these tokens."""
         return ClusterConfig(server, ca=ca, token=self, refused=self.refused)
 
-    def _fresh(self) -> Token:
-        try:
-            return self._ask()
-        except KubeError as error:
-            raise Unauthorized(error.message, status=401) from error
+    def _ask_anew(self) -> None:
+        """Once for all requests of a run, also where it is in vain. A token that still lives is used meanwhile."""
+        if not self._error or time() > self._asked + APART:
+            try:
+                self._held, self._error = self._ask(), ""
+            except KubeError as error:
+                self._error = error.message
+            self._asked = time()
+        if self._error and time() >= self._held.until:
+            raise Unauthorized(self._error, status=401)
+        self._renew = self._asked + (APART if self._error else (self._held.until - self._asked) * USED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,44 @@ def test_a_token_is_kept_while_it_lives() -> None:
     with pytest.raises(Unauthorized) as caught:
         Tokens(missing)()
     assert caught.value.status == 401
+
+
+def test_no_token_is_asked_for_again_and_again() -> None:
+    """All requests of a run share one answer, also where it is that there is none."""
+    asked = []
+
+    def missing() -> Token:
+        asked.append(time.time())
+        raise NotFound('serviceaccounts "fleet" not found', status=404)
+
+    tokens = Tokens(missing)
+    for _ in range(3):
+        with pytest.raises(Unauthorized, match='"fleet" not found'):
+            tokens()
+    assert len(asked) == 1
+    tokens._asked -= 60
+    with pytest.raises(Unauthorized):
+        tokens()
+    assert len(asked) == 2
+
+
+def test_a_token_lives_on_while_there_is_no_other() -> None:
+    """Who gives them may be away for a while."""
+    given = [Token("one", time.time() + 600)]
+
+    def ask() -> Token:
+        if given:
+            return given.pop()
+        raise NotFound("away", status=404)
+
+    tokens = Tokens(ask)
+    assert tokens() == "one"
+    tokens._asked = tokens._renew = 0.0
+    assert (tokens(), tokens()) == ("one", "one")
+
+
+def test_tokens_are_not_printed() -> None:
+    """Not even by accident."""
     assert "secret" not in repr(Token("secret", 1.0))
 
 
