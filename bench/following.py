@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from fleetbeat.kube.config import ClusterConfig
@@ -15,15 +16,19 @@ LOOK_EVERY = 1.0
 
 def follow(
     config: ClusterConfig, path: str, done: Callable[[dict[str, Any]], bool], give_up: Callable[[], None]
-) -> None:
-    """Until every resource of a collection is done or gone; `give_up` is called now and then, and raises in time."""
-    asyncio.run(_follow(config, path, done, give_up))
+) -> list[float]:
+    """Until every resource of a collection is done or gone; `give_up` is called now and then, and raises in time.
+
+    Returns when each was, in the order of time, in seconds of `time.monotonic`; what was from the start is left out.
+    """
+    return asyncio.run(_follow(config, path, done, give_up))
 
 
 async def _follow(
     config: ClusterConfig, path: str, done: Callable[[dict[str, Any]], bool], give_up: Callable[[], None]
-) -> None:
+) -> list[float]:
     waiting: set[str] = set()
+    ended: dict[str, float] = {}
     over = asyncio.Event()
 
     async def on_list(items: list[Any]) -> None:
@@ -35,8 +40,10 @@ async def _follow(
         name = event.object["metadata"]["name"]
         if event.type == "DELETED" or done(event.object):
             waiting.discard(name)
+            ended.setdefault(name, monotonic())
         else:
             waiting.add(name)
+            ended.pop(name, None)
         note()
 
     def note() -> None:
@@ -52,3 +59,4 @@ async def _follow(
                     give_up()
         finally:
             watching.cancel()
+    return sorted(ended.values())

@@ -58,6 +58,8 @@ class Bench:
         self.figures: list[Figures] = []
         self.reverted: list[float] = []
         """Seconds after which each drifted object was as it should be."""
+        self.ended: list[float] = []
+        """When each resource was done in the phase under way, in the order of time."""
 
     def run(self) -> None:
         """All phases in order."""
@@ -131,7 +133,7 @@ class Bench:
 
     def until_all(self, kind: Any, done: Callable[[dict[str, Any]], bool]) -> None:
         """Until every resource is done or gone."""
-        follow(self.client.config, kind.path(NAMESPACE), done, self.patience())
+        self.ended = follow(self.client.config, kind.path(NAMESPACE), done, self.patience())
 
     def until(self, done: Callable[[], bool], pause: float = 0.1) -> None:
         check = self.patience()
@@ -154,7 +156,9 @@ class Bench:
         before, others, seen, begun = self.roles(), self.others(), len(self.cluster.requests()), time.monotonic()
         work()
         seconds, after = time.monotonic() - begun, self.roles()
-        print(f"{phase}: {seconds:.2f} s", flush=True)
+        half = f", half of them after {self.ended[len(self.ended) // 2] - begun:.2f} s" if self.ended else ""
+        print(f"{phase}: {seconds:.2f} s{half}", flush=True)
+        self.ended = []
         others = {name: spent - others.get(name, 0.0) for name, spent in self.others().items()}
         roles = {name: (cpu - before[name][0], pss) for name, (cpu, pss) in after.items()}
         mine = [r for r in self.cluster.requests()[seen:] if "fleetbeat-bench" not in r.get("userAgent", "")]
