@@ -221,6 +221,20 @@ def test_a_list_of_health_checks(deployed: Deployed) -> None:
     assert poke(deployed, "health: changed")["status"] == "True"
 
 
+def test_a_list_of_itself_alone(deployed: Deployed) -> None:
+    """Nothing to wait for, but health was asked for: it is told, once."""
+    deployed.publish("main@sha1:1", disk(deployed))
+    itself = {"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "name": "a"}
+    deployed.put("a", healthChecks=[itself])
+    deployed.run_due()
+    assert deployed.condition("a")["status"] == "True"
+    healthy = deployed.condition("a", "Healthy")
+    assert (healthy["status"], healthy["reason"]) == ("True", "Succeeded")
+    deployed.again("a")
+    passed = [text for text in told(deployed, "Progressing") if text.startswith("Health check passed")]
+    assert len(passed) == 1
+
+
 def test_an_expression_says_when_an_object_is_healthy(deployed: Deployed) -> None:
     """Instead of kstatus' rule for its kind."""
     rule = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "current": "status.phase == 'Pending'"}
