@@ -31,19 +31,23 @@ def test_a_new_resource_gets_its_finalizer_and_then_a_run(
     user.patch(ref, metadata={"finalizers": []})
 
 
-def test_our_finalizer_is_no_drift(registering: Start, user: User, state: State) -> None:
+@pytest.mark.parametrize(
+    ("kind", "finalizer"),
+    [("GitRepository", FINALIZER), ("ArtifactGenerator", "source.extensions.fluxcd.io/finalizer")],
+)
+def test_our_finalizer_is_no_drift(registering: Start, user: User, kind: str, finalizer: str) -> None:
     """Whoever applied the resource need not look at it again; somebody else's finalizer is another matter."""
 
     def seen() -> str:
-        found = user.client.request("GET", user.path("GitRepository", "repo"), accept=PARTIAL)
+        found = user.client.request("GET", user.path(kind, "repo"), accept=PARTIAL)
         return Live.of(decode_partial(found).metadata).fingerprint
 
-    ref = user.create("GitRepository", "repo")
+    ref = user.create(kind, "repo")
     before = seen()
     with registering():
-        until(lambda: (user.get(ref) or {})["metadata"].get("finalizers") == [FINALIZER])
+        until(lambda: (user.get(ref) or {})["metadata"].get("finalizers") == [finalizer])
     assert seen() == before
-    user.patch(ref, metadata={"finalizers": [FINALIZER, "example.com/other"]})
+    user.patch(ref, metadata={"finalizers": [finalizer, "example.com/other"]})
     assert seen() != before
     user.patch(ref, metadata={"finalizers": []})
 

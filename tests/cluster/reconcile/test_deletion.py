@@ -113,6 +113,16 @@ def test_a_marked_object_stays(deployed: Deployed) -> None:
     assert not has_ledger(deployed)
 
 
+def test_applied_and_pruned_are_told_apart(deployed: Deployed) -> None:
+    """Two events, in the order in which it happened."""
+    settle(deployed, {**config_map(deployed, "one"), **config_map(deployed, "two")})
+    deployed.forget()
+    deployed.publish("main@sha1:2", {**config_map(deployed, "one"), **config_map(deployed, "three")})
+    deployed.again("a")
+    told = [event["message"] for event in deployed.events() if event["reason"] == "Progressing"]
+    assert told == [f"ConfigMap/{deployed.namespace}/{what}" for what in ("three created", "two deleted")]
+
+
 DASHBOARD = {"fieldManager": "dashboard"}
 
 

@@ -180,7 +180,7 @@ def test_a_failed_object_ends_the_wait_early(deployed: Deployed) -> None:
 
 
 def test_a_job_that_removes_itself_is_done(deployed: Deployed) -> None:
-    """One without a TTL that is gone is missing. What is gone is made again at the interval, not at once."""
+    """One without a TTL that is gone is missing, and drift. What is gone is made again at the interval, not at once."""
     deployed.publish("main@sha1:1", {**job(deployed, ttlSecondsAfterFinished=0), **job(deployed, "lasting")})
     deployed.put("a", wait=True, timeout="10m")
     deployed.run_due()
@@ -192,6 +192,13 @@ def test_a_job_that_removes_itself_is_done(deployed: Deployed) -> None:
     ref, shard = deployed.ref("a"), deployed.shard("a")
     memo = json.loads(deployed.state.memos(shard, [ref])[ref] or b"{}")
     assert memo["noisy"] == [f"{deployed.namespace}_job_batch_Job"]
+    deployed.forget()
+    deployed.again("a")
+    assert told(deployed, "Progressing") == [
+        f"Job/{deployed.namespace}/job created\nJob/{deployed.namespace}/lasting created"
+    ]
+    (drift,) = told(deployed, "DriftCorrected")
+    assert drift.startswith(f"Job/{deployed.namespace}/lasting: deleted")
 
 
 def test_one_that_never_becomes_healthy_delays_no_other(waiting: Deployed) -> None:
