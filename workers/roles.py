@@ -104,7 +104,8 @@ async def _observer(settings: Settings) -> None:
     from fleetbeat.hub import observer
     from fleetbeat.reconcile.context import hub_config
 
-    await observer.run(hub_config(settings), State(settings.redis_url))
+    account = settings.default_kubeconfig_service_account
+    await observer.run(hub_config(settings), State(settings.redis_url), account)
 
 
 async def _web(settings: Settings) -> None:

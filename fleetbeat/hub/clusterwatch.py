@@ -35,8 +35,8 @@ LINGER = 300.0
 PAUSES = (1.0, 60.0)
 REQUEST_SECONDS = 10.0
 
-Access = Callable[[], Awaitable[tuple[ClusterConfig, str]]]
-"""Gives the cluster's configuration and a text that changes with it; raises KubeError."""
+Access = Callable[[], Awaitable[tuple[str, Callable[[], ClusterConfig]]]]
+"""Gives a text that changes with the access to the cluster, and what opens it; both raise FleetbeatError."""
 Returned = Callable[[], Awaitable[None]]
 """Told when a cluster that could not be reached answers again."""
 
@@ -86,12 +86,15 @@ class ClusterWatch:
         while True:
             begun = monotonic()
             try:
-                config, version = await self._access()
-                async with session(config) as http:
+                version, opened = await self._access()
+                async with session(await asyncio.to_thread(opened)) as http:
                     await self._keep(http, version)
             except FleetbeatError as error:
                 self._lost_at = monotonic()
                 self._reminder.warn(f"cluster {self.cluster} cannot be watched: {error.message}")
+            except Exception:  # whatever one cluster, or the access to it, does must not end the watches on others
+                self._lost_at = monotonic()
+                log.exception("watching cluster %s failed unexpectedly", self.cluster)
             if monotonic() - begun > last:
                 pause = PAUSES[0]
             await asyncio.sleep(pause)
@@ -109,7 +112,7 @@ class ClusterWatch:
                 await self._welcome()
                 if self._suspicious or monotonic() - checked > ACCESS_EVERY:
                     self._suspicious, checked = False, monotonic()
-                    if (await self._access())[1] != version:
+                    if (await self._access())[0] != version:
                         return
                 await asyncio.sleep(ADJUST_EVERY)
         finally:

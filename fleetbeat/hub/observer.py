@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 
 from fleetbeat.api.refs import HUB
@@ -19,6 +20,7 @@ from fleetbeat.hub.inventory import Inventory
 from fleetbeat.hub.memo import Kind
 from fleetbeat.hub.reminder import Reminder
 from fleetbeat.hub.sightings import Sightings
+from fleetbeat.kube.access import DESCRIPTION_LASTS, open_cluster
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import InvalidKubeconfig, NotFound
@@ -39,11 +41,14 @@ MARK_EVERY = 5.0
 RETRY = 1.0
 
 
-async def run(config: ClusterConfig, state: State, budget: int = BUDGET) -> None:
-    """Observe for ever; ends cleanly when cancelled. `config` is the hub's, which also holds the kubeconfigs."""
+async def run(config: ClusterConfig, state: State, default_account: str = "", budget: int = BUDGET) -> None:
+    """Observe for ever; ends cleanly when cancelled. `config` is the hub's, which also says how others are reached.
+
+    default_account: the service account of clusters that a ConfigMap describes without naming one.
+    """
     client = KubeClient(config)
     try:
-        await Observer(client, state, budget).work()
+        await Observer(client, state, default_account, budget).work()
     finally:
         client.close()
 
@@ -51,8 +56,9 @@ async def run(config: ClusterConfig, state: State, budget: int = BUDGET) -> None
 class Observer:
     """One process's watches."""
 
-    def __init__(self, hub: KubeClient, state: State, budget: int) -> None:
+    def __init__(self, hub: KubeClient, state: State, default_account: str, budget: int) -> None:
         self._hub = hub
+        self._account = default_account
         self._state = state
         self._budget = budget
         self._inventory = Inventory(state)
@@ -92,7 +98,7 @@ class Observer:
                 latest = await asyncio.to_thread(self._inventory.stamp)
                 if latest != stamp or monotonic() - scanned > SCAN_ANYWAY:
                     begun = monotonic()
-                    self._watch(group, await asyncio.to_thread(self._wanted))
+                    self._watch(group, await asyncio.to_thread(self._inventory.kinds))
                     stamp, scanned = latest, monotonic()
                     pause = max(pause, SCAN_SHARE * (scanned - begun))
                 self._reminder.over()
@@ -102,12 +108,6 @@ class Observer:
                 self._reminder.warn(f"observer: {error.message}")
                 pause = RETRY
             await asyncio.sleep(pause)
-
-    def _wanted(self) -> dict[str, set[Kind]]:
-        """Without clusters that a ConfigMap describes: they are swept, because this role may not ask for tokens."""
-        kinds, records = self._inventory.kinds(), self._state.clusters()
-        described = {name for name, record in records.items() if Reach.decode(name, record).config_map}
-        return {name: found for name, found in kinds.items() if name not in described}
 
     def _watch(self, group: asyncio.TaskGroup, wanted: Mapping[str, set[Kind]]) -> None:
         """Set what each cluster's watches should be."""
@@ -121,7 +121,7 @@ class Observer:
             self._clusters[cluster][0].wanted = kinds
 
     def _cluster(self, cluster: str) -> ClusterWatch:
-        async def access() -> tuple[ClusterConfig, str]:
+        async def access() -> tuple[str, Callable[[], ClusterConfig]]:
             return await asyncio.to_thread(self._access, cluster)
 
         async def expected(kind: Kind) -> dict[str, str]:
@@ -142,18 +142,20 @@ class Observer:
             log.info("cluster %s answers again: %d resources waited for it", cluster, len(refs))
             self._state.poke(refs, "the cluster answers again")
 
-    def _access(self, cluster: str) -> tuple[ClusterConfig, str]:
+    def _access(self, cluster: str) -> tuple[str, Callable[[], ClusterConfig]]:
         if cluster == HUB:
-            return self._hub.config, ""
+            return "", lambda: self._hub.config
         reach = Reach.decode(cluster, self._state.cluster(cluster))
-        if not reach.secret:
+        if not reach.place:
             raise InvalidKubeconfig("nothing refers to its kubeconfig any more")
         try:
-            kubeconfig = reach.kubeconfig(self._hub.get(reach.path))
+            holder = self._hub.get(reach.path)
         except NotFound as error:
-            raise InvalidKubeconfig(f"Secret {reach.namespace}/{reach.secret} not found") from error
-        config = ClusterConfig.from_kubeconfig(kubeconfig, trusted=False)
-        return config, hashlib.sha256(kubeconfig).hexdigest()
+            raise InvalidKubeconfig(f"{reach.place} of namespace {reach.namespace} not found") from error
+        version = hashlib.sha256(json.dumps(holder.get("data"), sort_keys=True).encode()).hexdigest()
+        if reach.config_map:
+            version += f" {monotonic() // DESCRIPTION_LASTS:.0f}"
+        return version, lambda: open_cluster(self._hub, reach, holder, self._account)
 
     async def _mark(self) -> None:
         while True:

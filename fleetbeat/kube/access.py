@@ -1,6 +1,8 @@
 """Clusters that a ConfigMap describes: who lets us in is asked for a token, and no credential is stored anywhere.
 
-Owns the ConfigMap's keys, the tokens of service accounts (provider `generic`) and their life; EKS is in `eks.py`.
+Owns the ConfigMap's keys, the tokens of service accounts (provider `generic`) and their life. The vendors' clusters are
+in `eks.py`, `aks.py` and `gke.py`, and what these share in `managed.py`.
+
 Whoever writes the ConfigMap also chooses the address that tokens are sent to. So they are those of a service account in
 the ConfigMap's own namespace; the worker's own identity never goes to an address that somebody wrote.
 """
@@ -17,26 +19,23 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from fleetbeat.clouds import Token
 from fleetbeat.errors import InvalidSpec
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import InvalidKubeconfig, KubeError, NotFound, Unauthorized
+from fleetbeat.kube.reach import Reach
+from fleetbeat.kube.wellformed import is_url
 
+PROVIDERS = ("generic", "aws", "azure", "gcp")
 TOKEN_SECONDS = 3600
 """How long a token of a service account is asked to live; the API server may shorten it."""
 USED = 0.8
 """Share of a token's life after which another one is asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A bearer token and its end in Unix seconds."""
-
-    value: str
-    until: float
-
-    def __repr__(self) -> str:
-        return f"Token(until={self.until:.0f})"
+DESCRIPTION_LASTS = 900.0
+"""Seconds for which a cluster is where its vendor said; authorities are rotated."""
+APART = 10.0
+"""Seconds from one question to the next at least, when no token is to be had or the cluster takes none."""
 
 
 class Tokens:
@@ -47,21 +46,37 @@ class Tokens:
         self._ask = ask
         self._lock = threading.Lock()
         self._held = Token("", 0.0)
-        self._renew = 0.0
+        self._asked = self._renew = 0.0
+        self._error = ""
 
     def __call__(self) -> str:
         """The token; raises Unauthorized when there is none to be had."""
         with self._lock:
             if time() >= self._renew:
-                self._held = self._fresh()
-                self._renew = time() + (self._held.until - time()) * USED
+                self._ask_anew()
             return self._held.value
 
-    def _fresh(self) -> Token:
-        try:
-            return self._ask()
-        except KubeError as error:
-            raise Unauthorized(error.message, status=401) from error
+    def refused(self) -> None:
+        """The cluster does not take the token: another one is asked for, if this one was not got just now."""
+        with self._lock:
+            if time() > self._asked + APART:
+                self._renew = 0.0
+
+    def open(self, server: str, ca: bytes | None) -> ClusterConfig:
+        """The cluster there, entered with these tokens."""
+        return ClusterConfig(server, ca=ca, token=self, refused=self.refused)
+
+    def _ask_anew(self) -> None:
+        """Once for all requests of a run, also where it is in vain. A token that still lives is used meanwhile."""
+        if not self._error or time() > self._asked + APART:
+            try:
+                self._held, self._error = self._ask(), ""
+            except KubeError as error:
+                self._error = error.message
+            self._asked = time()
+        if self._error and time() >= self._held.until:
+            raise Unauthorized(self._error, status=401)
+        self._renew = self._asked + (APART if self._error else (self._held.until - self._asked) * USED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,7 @@ class Described:
 
     provider: str
     cluster: str = ""
-    """The provider's own name of the cluster, such as an ARN."""
+    """The provider's own name of the cluster, such as an ARN or the id of a resource."""
     address: str = ""
     ca: str = ""
     """PEM; "" for the system's authorities, or for what the provider says."""
@@ -82,9 +97,9 @@ class Described:
     def read(cls, data: Mapping[str, str], default_account: str = "") -> Described:
         """From a ConfigMap's data. Raises InvalidKubeconfig, and InvalidSpec for a provider that is not supported."""
         provider = data.get("provider") or ""
-        if provider not in ("generic", "aws"):
+        if provider not in PROVIDERS:
             raise InvalidSpec(
-                f"provider {provider!r} is not supported; use generic or aws, or a kubeconfig in a Secret by "
+                f"provider {provider!r} is not supported; use {', '.join(PROVIDERS)}, or a kubeconfig in a Secret by "
                 "spec.kubeConfig.secretRef"
             )
         lines = (line.strip() for line in (data.get("audiences") or "").splitlines())
@@ -98,12 +113,23 @@ class Described:
         )
 
 
+def open_cluster(hub: KubeClient, where: Reach, holder: Mapping[str, Any], default_account: str) -> ClusterConfig:
+    """How the cluster `where` is reached, by the Secret or ConfigMap object that says it.
+
+    Raises InvalidKubeconfig naming the key, InvalidSpec for a provider that is not supported, and Unauthorized.
+    """
+    if where.config_map:
+        return config_of(hub, where.namespace, Described.read(holder.get("data") or {}, default_account))
+    return ClusterConfig.from_kubeconfig(where.kubeconfig(holder), trusted=False)
+
+
 def config_of(hub: KubeClient, namespace: str, described: Described) -> ClusterConfig:
     """How the described cluster is reached. Raises InvalidKubeconfig naming the key of the ConfigMap."""
-    if described.provider == "aws":
-        from fleetbeat.kube import eks
+    if described.provider != "generic":
+        from fleetbeat.kube import aks, eks, gke
 
-        return eks.config_of(hub, namespace, described)
+        vendors = {"aws": eks.config_of, "azure": aks.config_of, "gcp": gke.config_of}
+        return vendors[described.provider](hub, namespace, described)
     if not described.account:
         raise InvalidKubeconfig("serviceAccountName is missing: name a ServiceAccount of this namespace")
     if not described.address:
@@ -113,20 +139,17 @@ def config_of(hub: KubeClient, namespace: str, described: Described) -> ClusterC
     def ask() -> Token:
         return account_token(hub, namespace, described.account, audiences)
 
-    return ClusterConfig(server_of(described.address), ca=ca_of(described.ca), token=Tokens(ask))
+    return Tokens(ask).open(server_of(described.address), ca_of(described.ca))
 
 
 def server_of(address: str) -> str:
     """`https://host:port`; a bare host is https. Raises InvalidKubeconfig on anything that is not https."""
-    parts = urlsplit(address if "://" in address else f"https://{address}")
-    try:
-        port = parts.port or 443
-    except ValueError:
-        port = 0
-    if parts.scheme != "https" or not parts.hostname or not port or parts.username is not None:
+    url = address if "://" in address else f"https://{address}"
+    if not url.startswith("https://") or not is_url(url):
         raise InvalidKubeconfig("address is not of the form https://host:port")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"https://{host}:{port}"
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return f"https://{f'[{host}]' if ':' in host else host}:{parts.port or 443}"
 
 
 def ca_of(text: str) -> bytes | None:

@@ -32,6 +32,8 @@ class ClusterConfig:
     client_key: bytes | None = field(default=None, repr=False)
     token: Callable[[], str] | None = field(default=None, repr=False)
     """Called for every request: tokens of service accounts and exec plugins change while we run."""
+    refused: Callable[[], None] | None = field(default=None, repr=False)
+    """Told of a 401, where `token` asks somebody for a token that lasts."""
     basic: tuple[str, str] | None = field(default=None, repr=False)
     tls_server_name: str | None = None
     insecure: bool = False
@@ -107,7 +109,7 @@ class ClusterConfig:
 
     def without_credentials(self) -> ClusterConfig:
         """The same address and trust with no account, for impersonation tests and anonymous probes."""
-        return replace(self, client_cert=None, client_key=None, token=None, basic=None, impersonation=())
+        return replace(self, client_cert=None, client_key=None, token=None, refused=None, basic=None, impersonation=())
 
 
 def _load_identity(context: ssl.SSLContext, cert: bytes, key: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from socket import SO_KEEPALIVE, SOL_SOCKET
+from time import monotonic
 from typing import Any
 
 import urllib3
@@ -11,6 +12,9 @@ from fleetbeat.kube.config import ClusterConfig
 
 MAX_RESPONSE = 512 << 20
 """Bytes; a tenant's API server must not be able to fill our memory."""
+LONGEST_RESPONSE = 300.0
+"""Seconds for one body, however steadily it drips; silence ends a request sooner."""
+_CHUNK = 1 << 20
 
 
 def open_pool(config: ClusterConfig, size: int) -> urllib3.PoolManager:
@@ -32,13 +36,18 @@ def open_pool(config: ClusterConfig, size: int) -> urllib3.PoolManager:
 
 def read_whole(answer: urllib3.BaseHTTPResponse) -> bytes:
     """The body; its connection goes back to the pool, or is closed when anything went wrong."""
+    chunks, size, deadline = [], 0, monotonic() + LONGEST_RESPONSE
     try:
-        body = answer.read(MAX_RESPONSE + 1)
-        if len(body) > MAX_RESPONSE:
-            raise urllib3.exceptions.HTTPError(f"the answer is larger than {MAX_RESPONSE >> 20} MiB")
+        while chunk := answer.read1(_CHUNK):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > MAX_RESPONSE:
+                raise urllib3.exceptions.HTTPError(f"the answer is larger than {MAX_RESPONSE >> 20} MiB")
+            if monotonic() > deadline:
+                raise TimeoutError("the answer takes too long")
         answer.drain_conn()
     except BaseException:
         answer.close()
         raise
     answer.release_conn()
-    return body
+    return b"".join(chunks)

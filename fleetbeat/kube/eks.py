@@ -1,7 +1,7 @@
 """Amazon EKS: the cluster's address and authority from its API, and its bearer tokens, through the vendor's SDK.
 
-A token is a presigned STS request, good for one cluster. Roles are assumed with a service account's own token; only the
-worker's identity may go without one, and then address and authority are what EKS says.
+A token is a presigned STS request, good for one cluster. A service account assumes the role of its annotation with a
+token of its own.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ import re
 from time import time
 from typing import Any
 
-from fleetbeat.kube.access import Described, Token, Tokens, account_token, ca_of, server_of
+from fleetbeat import clouds
+from fleetbeat.clouds import Token
+from fleetbeat.kube import managed
+from fleetbeat.kube.access import Described, account_token, server_of
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import InvalidKubeconfig, Unauthorized
+from fleetbeat.kube.managed import Endpoint
 
 TOKEN_SECONDS = 900.0
 """How long EKS accepts a token."""
@@ -23,8 +27,6 @@ ROLE = "eks.amazonaws.com/role-arn"
 """Annotation of a ServiceAccount: the role that it assumes."""
 AUDIENCE = "sts.amazonaws.com"
 _ARN = re.compile(r"arn:aws[\w-]*:eks:(?P<region>[a-z0-9-]+):\d{12}:cluster/(?P<name>[0-9A-Za-z][\w-]{0,99})")
-_SECONDS = 10
-"""Of one request to the vendor."""
 
 
 def config_of(hub: KubeClient, namespace: str, described: Described) -> ClusterConfig:
@@ -32,20 +34,14 @@ def config_of(hub: KubeClient, namespace: str, described: Described) -> ClusterC
     found = _ARN.fullmatch(described.cluster)
     if found is None:
         raise InvalidKubeconfig("cluster is not the ARN of an EKS cluster, arn:aws:eks:REGION:ACCOUNT:cluster/NAME")
-    if not described.account and (described.address or described.ca):
-        raise InvalidKubeconfig(
-            "address and ca.crt need a serviceAccountName: the worker's own identity goes only where EKS says"
-        )
     region, name = found["region"], found["name"]
 
     def session() -> Any:
         return _session(hub, namespace, described.account, region)
 
-    server, ca = described.address, ca_of(described.ca)
-    if not server or ca is None:
-        endpoint, authority = _describe(session(), region, name)
-        server, ca = server or endpoint, ca or authority
-    return ClusterConfig(server_of(server), ca=ca, token=Tokens(lambda: _token(session(), region, name)))
+    return managed.config_of(
+        described, lambda: _describe(session(), region, name), lambda: _token(session(), region, name)
+    )
 
 
 def _session(hub: KubeClient, namespace: str, account: str, region: str) -> Any:
@@ -55,8 +51,7 @@ def _session(hub: KubeClient, namespace: str, account: str, region: str) -> Any:
     opened = get_session()
     if not account:
         return opened
-    meta = hub.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}")["metadata"]
-    role = (meta.get("annotations") or {}).get(ROLE)
+    role = managed.annotations_of(hub, namespace, account).get(ROLE)
     if not role:
         raise InvalidKubeconfig(f"ServiceAccount {namespace}/{account} has no annotation {ROLE}")
     token = account_token(hub, namespace, account, (AUDIENCE,)).value
@@ -73,13 +68,14 @@ def _session(hub: KubeClient, namespace: str, account: str, region: str) -> Any:
     return opened
 
 
-def _describe(session: Any, region: str, name: str) -> tuple[str, bytes]:
+def _describe(session: Any, region: str, name: str) -> list[Endpoint]:
     client = _client(session, "eks", region)
     found = _asked(f"EKS cluster {name}", lambda: client.describe_cluster(name=name))["cluster"]
     try:
-        return str(found["endpoint"]), base64.b64decode(found["certificateAuthority"]["data"], validate=True)
-    except (KeyError, binascii.Error) as error:
-        raise InvalidKubeconfig(f"EKS cluster {name} has no endpoint yet") from error
+        ca = base64.b64decode(found["certificateAuthority"]["data"], validate=True)
+        return [Endpoint(server_of(found["endpoint"]), ca)]
+    except (KeyError, binascii.Error):
+        return []
 
 
 def _token(session: Any, region: str, name: str) -> Token:
@@ -108,9 +104,7 @@ def _token(session: Any, region: str, name: str) -> Token:
 def _client(session: Any, service: str, region: str, **options: Any) -> Any:
     from botocore.config import Config
 
-    retries = {"total_max_attempts": 2}
-    config = Config(connect_timeout=_SECONDS, read_timeout=_SECONDS, retries=retries, **options)  # type: ignore[arg-type]
-    return session.create_client(service, region_name=region, config=config)
+    return session.create_client(service, region_name=region, config=Config(**clouds.AWS_LIMITS, **options))
 
 
 def _asked(what: str, ask: Any) -> Any:

@@ -29,11 +29,15 @@ def unreachable(config: ClusterConfig, error: BaseException) -> Unreachable:
 
 
 def unauthorized(config: ClusterConfig, body: bytes) -> Unauthorized:
-    """The error for 401."""
+    """The error for 401; who asks for our tokens is told."""
     answer = from_response(401, body)
+    if config.refused is not None:
+        config.refused()
     expiry = certificate_expiry(config.client_cert) if config.client_cert and config.token is None else None
     if expiry is not None and expiry < datetime.now(UTC):
         why = f"the client certificate expired at {expiry:%Y-%m-%dT%H:%M:%SZ}; renew it in the kubeconfig"
+    elif config.refused is not None:
+        why = "the token was refused (Unauthorized); the cluster must know its issuer, its audience and whose it is"
     else:
         why = "the credentials were refused (Unauthorized); renew the token or certificate in the kubeconfig"
     return Unauthorized(f"API server {config.server}: {why}", status=401, status_reason=answer.status_reason)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import InvalidKubeconfig
+from fleetbeat.kube.wellformed import is_header, is_host, is_token, is_url
 
 if TYPE_CHECKING:
     from fleetbeat.kube.plugins import Plugin
@@ -44,15 +46,27 @@ def load(data: Mapping[str, Any] | bytes | Path, *, trusted: bool, context: str 
         client_key=plugin.key if plugin else _pem(user, "client-key", folder),
         token=plugin.token if plugin else _token(user, folder),
         basic=(str(user["username"]), str(user.get("password") or "")) if user.get("username") else None,
-        tls_server_name=cluster.get("tls-server-name") or None,
+        tls_server_name=_server_name(cluster),
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
-        proxy_url=cluster.get("proxy-url") or None,
+        proxy_url=_proxy(cluster),
         namespace=str(chosen.get("namespace") or ""),
         impersonation=tuple(_impersonation(user)),
         ignored=ignored,
     )
     _require_credential(config)
     return config
+
+
+def address_of(data: bytes) -> tuple[str, bytes | None]:
+    """Server and authority (PEM) of the current context of an untrusted kubeconfig, whose user is not looked at.
+
+    Raises InvalidKubeconfig naming the field.
+    """
+    document = _parse(data)
+    chosen = _entry(document, "contexts", document.get("current-context"), "context")
+    cluster = dict(_entry(document, "clusters", chosen.get("cluster"), "cluster"))
+    _drop(cluster, _UNTRUSTED_CLUSTER, "cluster")
+    return _server(cluster), _pem(cluster, "certificate-authority", Path())
 
 
 def _require_credential(config: ClusterConfig) -> None:
@@ -104,9 +118,25 @@ def _drop(part: dict[str, Any], fields: Iterable[str], prefix: str) -> list[str]
 
 def _server(cluster: Mapping[str, Any]) -> str:
     server = str(cluster.get("server") or "")
-    if not server.startswith(("https://", "http://")):
+    if not is_url(server):
         raise InvalidKubeconfig("kubeconfig: cluster.server is not an http(s) URL")
     return server.rstrip("/")
+
+
+def _proxy(cluster: Mapping[str, Any]) -> str | None:
+    """As it is, because it may hold a login."""
+    proxy = str(cluster.get("proxy-url") or "")
+    bare = re.sub(r"(?<=://)[^/@]*@", "", proxy, count=1)
+    if proxy and not is_url(bare):
+        raise InvalidKubeconfig("kubeconfig: cluster.proxy-url is not an http(s) URL")
+    return proxy or None
+
+
+def _server_name(cluster: Mapping[str, Any]) -> str | None:
+    name = str(cluster.get("tls-server-name") or "")
+    if name and not is_host(name):
+        raise InvalidKubeconfig("kubeconfig: cluster.tls-server-name is not the name of a host")
+    return name or None
 
 
 def _pem(part: Mapping[str, Any], field: str, folder: Path) -> bytes | None:
@@ -132,8 +162,16 @@ def _token(user: Mapping[str, Any], folder: Path) -> Callable[[], str] | None:
         return lambda: path.read_text().strip()
     if user.get("token"):
         token = str(user["token"]).strip()
+        if not is_token(token):
+            raise InvalidKubeconfig("kubeconfig: user.token has characters that no token has")
         return lambda: token
     return None
+
+
+def _header(value: object, field: str) -> str:
+    if not is_header(str(value)):
+        raise InvalidKubeconfig(f"kubeconfig: user.{field} has characters that no header has")
+    return str(value)
 
 
 def _run_plugin(document: Mapping[str, Any], user: Mapping[str, Any], context: str) -> Plugin | None:
@@ -147,10 +185,10 @@ def _run_plugin(document: Mapping[str, Any], user: Mapping[str, Any], context: s
 
 def _impersonation(user: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     if user.get("as"):
-        yield "Impersonate-User", str(user["as"])
+        yield "Impersonate-User", _header(user["as"], "as")
         # One header holds one group; a repeated header cannot be expressed as a mapping, so only one is supported.
         groups = user.get("as-groups") or []
         if len(groups) > 1:
             raise InvalidKubeconfig("kubeconfig: user.as-groups with more than one group is not supported")
         if groups:
-            yield "Impersonate-Group", str(groups[0])
+            yield "Impersonate-Group", _header(groups[0], "as-groups")

@@ -79,18 +79,19 @@ class Session:
     config: ClusterConfig
     http: aiohttp.ClientSession
 
-    def open(self, path: str, params: Mapping[str, str], accept: str, *, timeout: float, silence: float) -> Any:
-        """A GET as a context manager giving the response."""
+    async def get(self, path: str, params: Mapping[str, str], accept: str, *, most: float, silence: float) -> Any:
+        """The response of a GET of `most` seconds, to be closed by the caller."""
         import aiohttp
 
+        account = await asyncio.to_thread(self.config.auth_headers)  # somebody may have to be asked for a token
         options: dict[str, Any] = {"proxy": self.config.proxy_url} if self.config.proxy_url else {}
         if self.config.tls_server_name:
             options["server_hostname"] = self.config.tls_server_name
-        return self.http.get(
+        return await self.http.get(
             f"{self.config.server}{path}",
             params=params,
-            headers={**self.config.auth_headers(), "Accept": accept, "User-Agent": "fleetbeat"},
-            timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT, sock_read=silence),
+            headers={**account, "Accept": accept, "User-Agent": "fleetbeat"},
+            timeout=aiohttp.ClientTimeout(total=most, sock_connect=CONNECT, sock_read=silence),
             allow_redirects=False,
             **options,
         )
@@ -161,8 +162,8 @@ class Watch:
     async def _read(self, params: Mapping[str, str]) -> bytes:
         accept = ACCEPT_LIST if self.metadata_only else "application/json"
         with _translated(self.session.config):
-            async with self.session.open(
-                self.path, params, accept, timeout=LIST_TIMEOUT, silence=LIST_TIMEOUT
+            async with await self.session.get(
+                self.path, params, accept, most=LIST_TIMEOUT, silence=LIST_TIMEOUT
             ) as answer:
                 body: bytes = await answer.read()
         self._refuse(answer.status, body)
@@ -191,7 +192,7 @@ class Watch:
 
     async def _lines(self, params: Mapping[str, str], accept: str, most: float) -> AsyncIterator[bytes]:
         with _translated(self.session.config):
-            answer = await self.session.open(self.path, params, accept, timeout=most, silence=SILENCE)
+            answer = await self.session.get(self.path, params, accept, most=most, silence=SILENCE)
         try:
             if answer.status >= 300:
                 self._refuse(answer.status, await answer.read())

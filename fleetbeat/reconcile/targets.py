@@ -1,7 +1,7 @@
 """From a resource's `spec.kubeConfig` and service account to the cluster that it is applied to.
 
 Owns the process's clients: one per cluster and version of the Secret or ConfigMap that says how it is reached; the
-least recently used is dropped.
+least recently used is dropped, and what a vendor may have told is asked for anew now and then.
 Reads Secrets and ConfigMaps from the hub; never keeps their values anywhere but in memory.
 """
 
@@ -11,15 +11,17 @@ import base64
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from fleetbeat.api.refs import HUB
 from fleetbeat.errors import InvalidSpec, ReconciliationFailed
-from fleetbeat.kube import access
+from fleetbeat.kube.access import DESCRIPTION_LASTS, open_cluster
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.discovery import Discovery
-from fleetbeat.kube.errors import InvalidKubeconfig, NotFound
+from fleetbeat.kube.errors import InvalidKubeconfig, NotFound, Unauthorized
 from fleetbeat.kube.reach import Reach
 from fleetbeat.kube.target import Target
 
@@ -51,6 +53,12 @@ class HubReader:
         return obj
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    target: Target
+    since: float
+
+
 class Targets:
     """All clusters that this process talks to. Thread-safe."""
 
@@ -59,7 +67,7 @@ class Targets:
         self.reader = HubReader(hub)
         self._hub = Target.of(hub)
         self._default_account = default_account
-        self._clients: OrderedDict[tuple[str, str], Target] = OrderedDict()
+        self._clients: OrderedDict[tuple[str, str], _Held] = OrderedDict()
         self._lock = threading.Lock()
 
     def reach(self, where: Reach, account: str = "") -> Target:
@@ -77,15 +85,16 @@ class Targets:
         holder = self._holder(where)
         slot = (where.cluster, f"{holder['metadata']['uid']}@{holder['metadata']['resourceVersion']}")
         with self._lock:
-            if slot in self._clients:
+            held = self._clients.get(slot)
+            if held is not None and (not where.config_map or monotonic() - held.since < DESCRIPTION_LASTS):
                 self._clients.move_to_end(slot)
-                return self._clients[slot]
+                return held.target
         client = KubeClient(self._config(where, holder))
         target = Target.of(client, discovery=Discovery(client))
         with self._lock:
             for old in [key for key in self._clients if key[0] == where.cluster]:
                 del self._clients[old]
-            self._clients[slot] = target
+            self._clients[slot] = _Held(target, monotonic())
             while len(self._clients) > MAX_CLIENTS:
                 self._clients.popitem(last=False)
         return target
@@ -102,10 +111,7 @@ class Targets:
 
     def _config(self, where: Reach, holder: Mapping[str, Any]) -> ClusterConfig:
         try:
-            if where.config_map:
-                described = access.Described.read(holder.get("data") or {}, self._default_account)
-                return access.config_of(self._hub.client, where.namespace, described)
-            return ClusterConfig.from_kubeconfig(where.kubeconfig(holder), trusted=False)
-        except (InvalidKubeconfig, InvalidSpec) as error:
+            return open_cluster(self._hub.client, where, holder, self._default_account)
+        except (InvalidKubeconfig, Unauthorized, NotFound, InvalidSpec) as error:
             field, name = ("configMapRef", where.config_map) if where.config_map else ("secretRef", where.secret)
             raise ReconciliationFailed(f"spec.kubeConfig.{field} {name!r}: {error.message}") from error

@@ -1,13 +1,17 @@
-"""A scripted HTTP server that misbehaves as no real registry would, for tests of the registry client."""
+"""A scripted HTTP server: a registry that misbehaves as no real one would, or the API of a vendor."""
 
 from __future__ import annotations
 
+import ssl
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from urllib.parse import urlsplit
+
+from tools.pki import KeyPair
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,13 @@ Script = Callable[[Request], Reply]
 class FakeRegistry:
     """Answers by path through `on`; anything else is 404. `seen` is the log."""
 
-    def __init__(self) -> None:
+    def __init__(self, identity: KeyPair | None = None) -> None:
+        """identity: makes it speak TLS."""
         self.seen: list[Request] = []
         self._scripts: dict[str, Script] = {}
         self._http = _Listener(self)
+        if identity is not None:
+            self._http.socket = _context(identity).wrap_socket(self._http.socket, server_side=True)
 
     def on(self, path: str, reply: Reply | Script) -> None:
         """Answer `path` (without query) so from now on."""
@@ -73,6 +80,15 @@ class FakeRegistry:
     ) -> None:
         self._http.shutdown()
         self._http.server_close()
+
+
+def _context(identity: KeyPair) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile() as file:  # the ssl module reads certificates from files only
+        file.write(identity.certificate + identity.key)
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
 
 
 class _Listener(ThreadingHTTPServer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,13 @@ Strict = Annotated[
     bool | None,
     typer.Option("--strict-substitute/--no-strict-substitute", help="Undefined variables fail.", show_default=False),
 ]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Also the Kustomizations among the objects, and theirs.")
+]
+Sources = Annotated[
+    list[str],
+    typer.Option("--local-sources", help="Kind/namespace/name=DIRECTORY of further sources; may be repeated."),
+]
 
 
 def register(groups: dict[str, typer.Typer]) -> None:
@@ -42,6 +50,8 @@ def build(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask no cluster; needs --kustomization-file.")] = False,
     strict: Strict = None,
     ignore: Ignore = [],  # noqa: B006
+    recursive: Recursive = False,
+    sources: Sources = [],  # noqa: B006
     timeout: Timeout = "5m",
 ) -> None:
     """Print what a Kustomization would apply from a local directory; Secrets are masked.
@@ -50,7 +60,8 @@ def build(
     """
     from workers.cli import kustomization
 
-    options = _options(name, path, file, strict, ignore, timeout, offline=dry_run)
+    options = _options(name, path, file, strict, ignore, timeout)
+    options = replace(options, offline=dry_run, recursive=recursive, sources=_directories(sources))
     kustomization.build(options, access_of(kubeconfig, context, namespace))
 
 
@@ -63,6 +74,8 @@ def diff(
     namespace: Namespace = DEFAULT_NAMESPACE,
     strict: Strict = None,
     ignore: Ignore = [],  # noqa: B006
+    recursive: Recursive = False,
+    sources: Sources = [],  # noqa: B006
     timeout: Timeout = "5m",
 ) -> None:
     """Print what pushing a local directory would change on the cluster.
@@ -72,20 +85,27 @@ def diff(
     from workers.cli import kustomization
 
     options = _options(name, path, file, strict, ignore, timeout)
+    options = replace(options, recursive=recursive, sources=_directories(sources))
     if kustomization.diff(options, access_of(kubeconfig, context, namespace)):
         raise SystemExit(1)
 
 
-def _options(
-    name: str,
-    path: Path,
-    file: Path | None,
-    strict: bool | None,
-    ignore: list[str],
-    timeout: str,
-    *,
-    offline: bool = False,
-) -> Options:
+def _options(name: str, path: Path, file: Path | None, strict: bool | None, ignore: list[str], timeout: str) -> Options:
     from workers.cli.localbuild import Options
 
-    return Options(name, path, file, offline, strict, "\n".join(listed(ignore)), seconds(timeout))
+    return Options(name, path, file, strict=strict, ignored="\n".join(listed(ignore)), timeout=seconds(timeout))
+
+
+def _directories(words: list[str]) -> dict[str, Path]:
+    """Of --local-sources; raises typer.BadParameter naming what is wrong."""
+    found = {}
+    for word in listed(words):
+        source, equals, directory = word.partition("=")
+        if not equals or source.count("/") != 2 or not all(source.split("/")):
+            raise typer.BadParameter(
+                f"{word!r} is not of the form Kind/namespace/name=DIRECTORY", param_hint="--local-sources"
+            )
+        if not Path(directory).is_dir():
+            raise typer.BadParameter(f"{directory!r} is not a directory", param_hint="--local-sources")
+        found[source] = Path(directory)
+    return found

@@ -41,11 +41,11 @@ class Difference:
 
 
 def compare(
-    target: Target, objects: Sequence[Obj], owner: Mapping[str, str], rules: Sequence[Rule]
+    target: Target, objects: Sequence[Obj], owner: Mapping[str, str], rules: Sequence[Rule], brought: Brought
 ) -> list[Difference]:
     """Each object in the order of apply; `owner` are the labels of the objects' owner, `rules` those of spec.ignore."""
     wanted = [one for group in order.grouped(objects, ObjectId.of, order.stage) for one in group]
-    asked = _Asked(target, owner, rules, Brought.by(wanted))
+    asked = _Asked(target, owner, rules, brought)
     return run_all(lambda obj: _compare_one(asked, obj), wanted)
 
 
@@ -59,7 +59,7 @@ def stale(
 
 @dataclass(frozen=True)
 class Brought:
-    """What the build itself brings to the cluster, so that a dry run cannot know it yet."""
+    """What is built at the same time and brought to the cluster, so that a dry run cannot know it yet."""
 
     namespaces: frozenset[str]
     kinds: frozenset[tuple[str, str]]

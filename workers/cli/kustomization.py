@@ -9,15 +9,15 @@ from __future__ import annotations
 import difflib
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fleetbeat.api.refs import ObjectId
 from fleetbeat.errors import CommandFailed
 from fleetbeat.kube.ignoring import compile_rules
 from fleetbeat.kube.marks import owner_labels
 from fleetbeat.reconcile.targets import Targets
-from workers.cli import comparison, localbuild
-from workers.cli.comparison import Difference
+from workers.cli import comparison, localtree
+from workers.cli.comparison import Brought, Difference
 from workers.cli.connect import Access
 from workers.cli.hub import Hub
 from workers.cli.localbuild import Local, Options
@@ -34,9 +34,9 @@ def build(options: Options, access: Access) -> None:
     """Print what the Kustomization would apply, Secrets masked."""
     hub = None if options.offline else Hub(access)
     with Progress(options.name, sys.stderr) as progress:
-        built = localbuild.build(options, access, hub, progress)
+        built = localtree.build(options, access, hub, progress)
     out = Terminal()
-    for obj in built.objects:
+    for obj in (obj for one in built for obj in one.objects):
         out.line("---\n" + text_of(masked(obj)).rstrip("\n"))
 
 
@@ -44,24 +44,27 @@ def diff(options: Options, access: Access) -> bool:
     """Print what applying it would change on its cluster; True when anything would."""
     hub = Hub(access)
     with Progress(options.name, sys.stderr) as progress:
-        built = localbuild.build(options, access, hub, progress)
-        progress.update(f"comparing {len(built.objects)} objects with the cluster")
-        found = _differences(built, hub)
+        built = localtree.build(options, access, hub, progress)
+        progress.update(f"comparing {sum(len(one.objects) for one in built)} objects with the cluster")
+        found = [_differences(one, built, hub) for one in built]
     out = Terminal()
-    for difference in found:
+    for difference in (difference for differences in found for difference in differences):
         for line in _printed(difference, out):
             out.line(line)
-    problems = [one.problem for one in found if one.problem]
+    changed = [_summed_up(one, differences) for one, differences in zip(built, found, strict=True)]
+    problems = [one.problem for differences in found for one in differences if one.problem]
     if problems:
         raise CommandFailed("\n".join(problems))
-    return _summed_up(built, found)
+    return any(changed)
 
 
-def _differences(built: Local, hub: Hub) -> list[Difference]:
+def _differences(built: Local, all_built: Sequence[Local], hub: Hub) -> list[Difference]:
     """Of the objects in the order of apply, then of what would be pruned."""
-    target = Targets(hub.client).reach(reach(built.obj))
+    where = reach(built.obj)
+    target = Targets(hub.client).reach(where)
     owner = owner_labels(built.ref)
-    found = comparison.compare(target, built.objects, owner, compile_rules(built.spec.ignore or ()))
+    brought = Brought.by([obj for one in all_built if reach(one.obj) == where for obj in one.objects])
+    found = comparison.compare(target, built.objects, owner, compile_rules(built.spec.ignore or ()), brought)
     if built.spec.prune and not any(one.problem for one in found):
         wanted = {ObjectId.of(obj) for obj in built.objects}
         found += comparison.stale(target, inventory(built.obj), wanted, owner)

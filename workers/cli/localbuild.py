@@ -1,15 +1,19 @@
 """A local directory rendered as a worker would render it: archived as its source would, built by the same engine.
 
-Owns where the root of the source is on this machine, and which Kustomization is meant: the cluster's or a file's.
+Owns the archives of the sources that are on this machine, and where variables come from. Which Kustomizations are meant
+is in `localtree.py`.
 """
 
 from __future__ import annotations
 
+import base64
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from fleetbeat.api.decode import decode_spec
@@ -17,17 +21,17 @@ from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.kustomize import KustomizationSpec
 from fleetbeat.api.refs import Ref
 from fleetbeat.artifacts.archive import write_archive
-from fleetbeat.errors import CommandFailed
+from fleetbeat.kube.client import KubeClient
+from fleetbeat.kube.errors import NotFound
 from fleetbeat.kube.marks import owner_labels
 from fleetbeat.reconcile import variables
 from fleetbeat.reconcile.targets import HubReader
 from fleetbeat.render.engine import Engine
 from fleetbeat.render.kustomize import render
 from fleetbeat.render.links import told
-from fleetbeat.render.substitute import merge
 from fleetbeat.sources import local
-from workers.cli.connect import Access
 from workers.cli.hub import Hub
+from workers.cli.manifests import is_sealed
 from workers.cli.progress import Progress
 from workers.cli.terminal import Terminal, Tone
 
@@ -52,6 +56,10 @@ class Options:
     ignored: str = ""
     """Further patterns of files to leave out."""
     timeout: float = 300.0
+    recursive: bool = False
+    """Also the Kustomizations that are among the objects."""
+    sources: Mapping[str, Path] = field(default_factory=dict)
+    """`Kind/namespace/name` of further sources → their directories; for `recursive`."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +67,10 @@ class Local:
     """A Kustomization and what its directory renders to."""
 
     obj: Obj
+    """With the status of the cluster's; `live` is False where that has none."""
     spec: KustomizationSpec
     objects: list[Obj]
+    """They carry their owner's labels."""
 
     @property
     def ref(self) -> Ref:
@@ -68,77 +78,103 @@ class Local:
         return Ref.of(self.obj)
 
 
-def build(options: Options, access: Access, hub: Hub | None, progress: Progress) -> Local:
-    """Render; the objects carry their owner's labels. Raises CommandFailed and whatever a run would fail with."""
-    path = options.path.resolve()
-    if not path.is_dir():
-        raise CommandFailed(f"--path {options.path} is not a directory")
-    obj = _kustomization(options, access, hub)
-    spec: KustomizationSpec = decode_spec(KIND, obj)
-    root, inside = _root(path, str(obj["spec"].get("path") or "./"))
-    progress.update(f"archiving {root}")
-    with tempfile.TemporaryDirectory(prefix="fleetbeat-") as folder, Engine() as engine:
-        file = Path(folder, "artifact.tar.gz")
-        with file.open("w+b") as out:
-            digest = write_archive(local.entries(root, _ignored(options, obj, hub)), out).digest
-        progress.update("building")
+class Workshop:
+    """Builds Kustomizations from directories of this machine; each source is archived once."""
+
+    def __init__(self, options: Options, hub: Hub | None, progress: Progress) -> None:
+        self._options, self._hub, self._progress = options, hub, progress
+        self._archives: dict[tuple[Path, str], tuple[Path, str]] = {}
+        self._reader = _Reader(hub.client if hub is not None else None)
+        self._open = ExitStack()
+
+    def __enter__(self) -> Workshop:
+        self._folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="fleetbeat-")))
+        self._engine = self._open.enter_context(Engine())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def build(self, obj: Obj, root: Path, inside: str) -> Local:
+        """Render the directory `inside` of the source in `root`. Raises whatever a run would fail with."""
+        spec: KustomizationSpec = decode_spec(KIND, obj)
+        file, digest = self._archive(root, _ignored(self._options, obj, self._hub))
+        self._progress.update(f"building {Ref.of(obj)}")
         with told(lambda name: (root / name).is_symlink()):
             objects = render(
-                engine,
+                self._engine,
                 file,
                 digest,
                 {**obj["spec"], "path": inside},
-                _variables(options, obj, hub),
-                strict=_strict(options, obj),
+                self._variables(obj),
+                strict=self._strict(obj),
                 sealed=True,
-                timeout=options.timeout,
+                timeout=self._options.timeout,
             ).objects
-    return Local(obj, spec, [_owned(one, obj) for one in objects])
+        if not obj["spec"].get("kubeConfig"):
+            self._reader.bring(objects)
+        return Local(obj, spec, [_owned(one, obj) for one in objects])
+
+    def _archive(self, root: Path, ignored: str) -> tuple[Path, str]:
+        slot = root, ignored
+        if slot not in self._archives:
+            self._progress.update(f"archiving {root}")
+            file = self._folder / f"{len(self._archives)}.tar.gz"
+            with file.open("w+b") as out:
+                self._archives[slot] = file, write_archive(local.entries(root, ignored), out).digest
+        return self._archives[slot]
+
+    def _variables(self, obj: Obj) -> dict[str, str] | None:
+        post_build, namespace = obj["spec"].get("postBuild"), obj["metadata"]["namespace"]
+        if not post_build:
+            return None
+        named = post_build.get("substituteFrom") or []
+        if self._options.offline:
+            if any(not self._reader.brings(entry, namespace) for entry in named):
+                note = "--dry-run reads no ConfigMap or Secret: variables of substituteFrom are empty"
+                Terminal(sys.stderr).state(Tone.WAIT, note)
+            post_build = {**post_build, "substituteFrom": [{**entry, "optional": True} for entry in named]}
+        return variables.gather(self._reader, namespace, post_build)
+
+    def _strict(self, obj: Obj) -> bool:
+        if self._options.strict is not None:
+            return self._options.strict
+        return not (self._options.offline and (obj["spec"].get("postBuild") or {}).get("substituteFrom"))
 
 
-def _kustomization(options: Options, access: Access, hub: Hub | None) -> Obj:
-    """The cluster's object; a file's spec wins over it, and may be of one that is not there yet."""
-    ref = Ref(KIND.name, access.namespace, options.name)
-    if options.file is None:
-        if hub is None:
-            raise CommandFailed("--dry-run needs --kustomization-file, because it asks no cluster")
-        return hub.get(KIND, ref)
-    mine = _from_file(options.file, ref)
-    live = hub.find(ref) if hub is not None else None
-    return {**mine, "status": (live or {}).get("status") or {}, "live": live is not None}
+class _Reader(HubReader):
+    """ConfigMaps and Secrets as they will be: what was built on the way here wins over what the cluster has."""
 
+    _PLURALS: Mapping[str, str] = {"ConfigMap": "configmaps", "Secret": "secrets"}
 
-def _from_file(file: Path, ref: Ref) -> Obj:
-    import yaml
+    def __init__(self, client: KubeClient | None) -> None:
+        """client: None where no cluster is asked."""
+        self._client = client
+        self._brought: dict[tuple[str, str, str], Obj] = {}
 
-    try:
-        documents = list(yaml.load_all(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-    except (OSError, yaml.YAMLError) as error:
-        raise CommandFailed(f"--kustomization-file {file} cannot be read: {type(error).__name__}") from error
-    for document in documents:
-        if not isinstance(document, dict) or document.get("kind") != KIND.name:
-            continue
-        metadata = document.get("metadata") or {}
-        ours = str(document.get("apiVersion")).startswith(f"{KIND.group}/")
-        if ours and metadata.get("name") == ref.name and metadata.get("namespace") in (None, ref.namespace):
-            return {
-                **document,
-                "metadata": {**metadata, "namespace": ref.namespace},
-                "spec": document.get("spec") or {},
-            }
-    raise CommandFailed(f"--kustomization-file {file} has no Kustomization {ref.name} of namespace {ref.namespace}")
+    def bring(self, objects: list[Obj]) -> None:
+        """Remember what may hold variables; what is encrypted stays as the cluster has it."""
+        for obj in objects:
+            plural, meta = self._PLURALS.get(obj["kind"], ""), obj["metadata"]
+            if plural and obj["apiVersion"] == "v1" and not is_sealed(obj):
+                self._brought[plural, meta.get("namespace") or "", meta["name"]] = obj
 
+    def brings(self, entry: Mapping[str, Any], namespace: str) -> bool:
+        """Whether an entry of substituteFrom was built on the way here."""
+        return (self._PLURALS.get(entry["kind"], ""), namespace, entry["name"]) in self._brought
 
-def _root(path: Path, spec_path: str) -> tuple[Path, str]:
-    """The root of the source, and the directory in it: above `path` as spec.path says, else the Git work tree's."""
-    inside = Path(*(part for part in Path("/", spec_path).parts[1:] if part != ".."))
-    depth = len(inside.parts)
-    if depth == 0 or path.parts[-depth:] == inside.parts:
-        root = path.parents[depth - 1] if depth else path
-        return root, str(inside)
-    above = (folder for folder in (path, *path.parents) if (folder / ".git").exists())
-    root = next(above, path)
-    return root, str(path.relative_to(root))
+    def _get(self, plural: str, namespace: str, name: str) -> Obj:
+        brought = self._brought.get((plural, namespace, name))
+        if brought is None:
+            if self._client is None:
+                raise NotFound(f"{plural} {namespace}/{name}", status=404)
+            found: Obj = self._client.get(f"/api/v1/namespaces/{namespace}/{plural}/{name}")
+            return found
+        plain = (brought.get("stringData") or {}).items()
+        encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in plain}
+        return {**brought, "data": {**(brought.get("data") or {}), **encoded}}
 
 
 def _ignored(options: Options, obj: Obj, hub: Hub | None) -> str:
@@ -150,24 +186,6 @@ def _ignored(options: Options, obj: Obj, hub: Hub | None) -> str:
         source = hub.find(Ref(reference["kind"], namespace, str(reference.get("name"))))
     theirs = str(((source or {}).get("spec") or {}).get("ignore") or "")
     return "\n".join(part for part in (theirs, options.ignored) if part)
-
-
-def _variables(options: Options, obj: Obj, hub: Hub | None) -> dict[str, str] | None:
-    post_build = obj["spec"].get("postBuild")
-    if not post_build:
-        return None
-    if hub is not None:
-        return variables.gather(HubReader(hub.client), obj["metadata"]["namespace"], post_build)
-    if post_build.get("substituteFrom"):
-        note = "--dry-run reads no ConfigMap or Secret: variables of substituteFrom are empty"
-        Terminal(sys.stderr).state(Tone.WAIT, note)
-    return merge([], post_build.get("substitute") or {})
-
-
-def _strict(options: Options, obj: Obj) -> bool:
-    if options.strict is not None:
-        return options.strict
-    return not (options.offline and (obj["spec"].get("postBuild") or {}).get("substituteFrom"))
 
 
 def _owned(rendered: Obj, owner: Obj) -> Obj:

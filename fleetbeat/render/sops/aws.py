@@ -8,12 +8,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fleetbeat import clouds
 from fleetbeat.render.sops.keys import AWS, CannotOpen, Keys
 
 _ARN = re.compile(r"arn:aws[\w-]*:kms:(?P<region>[a-z0-9-]+):\d{12}:(?:key|alias)/[\w/-]+")
 _ROLE = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/[\w+=,.@/-]+")
-_SECONDS = 10
-"""Of one request to the vendor."""
 _SESSION = "sops@fleetbeat"
 
 
@@ -68,6 +67,4 @@ def _client(session: Any, service: str, region: str) -> Any:
 
     from botocore.config import Config
 
-    retries = {"total_max_attempts": 2}
-    config = Config(connect_timeout=_SECONDS, read_timeout=_SECONDS, retries=retries)  # type: ignore[arg-type]
-    return closing(session.create_client(service, region_name=region, config=config))
+    return closing(session.create_client(service, region_name=region, config=Config(**clouds.AWS_LIMITS)))

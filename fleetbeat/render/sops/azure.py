@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from fleetbeat import clouds
 from fleetbeat.render.sops.keys import AZURE, CannotOpen, Keys
 
 _HOST = re.compile(
@@ -21,7 +22,6 @@ _HOST = re.compile(
 )
 _PART = re.compile(r"[0-9A-Za-z-]{1,127}")
 _VERSION = "7.4"
-_SECONDS = 10
 
 
 class _Answer(msgspec.Struct):
@@ -63,21 +63,17 @@ def _token(key: str, scope: str, account: Mapping[str, Any] | None) -> str:
         raise CannotOpen(
             "Azure Key Vault needs a package that is not installed: pip install 'fleetbeat[azure]'"
         ) from None
-    limits: dict[str, Any] = {"connection_timeout": _SECONDS, "read_timeout": _SECONDS, "retry_total": 1}
     try:
-        with _credential(identity, account, limits) as credential:
-            return str(credential.get_token(scope).token)
+        return clouds.azure(scope, None if account is None else _credential(identity, account)).value
     except CannotOpen:
         raise
     except Exception as error:  # the SDK has many, and their texts may quote what a server answered
         raise CannotOpen(f"{key}: no login ({type(error).__name__})") from None
 
 
-def _credential(identity: Any, account: Mapping[str, Any] | None, limits: dict[str, Any]) -> Any:
+def _credential(identity: Any, account: Mapping[str, Any]) -> Any:
     """The login that an Azure authentication file means, by the fields that are there."""
-    if account is None:
-        tools = ("cli", "powershell", "developer_cli", "shared_token_cache", "visual_studio_code", "broker")
-        return identity.DefaultAzureCredential(**{f"exclude_{tool}_credential": True for tool in tools}, **limits)
+    limits = clouds.AZURE_LIMITS
     if authority := account.get("authorityHost"):
         limits = {**limits, "authority": authority}
     tenant, client = account.get("tenantId") or account.get("tenant"), account.get("clientId") or account.get("appId")

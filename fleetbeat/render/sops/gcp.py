@@ -6,17 +6,17 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
+from fleetbeat import clouds
 from fleetbeat.render.sops.keys import GCP, CannotOpen, Keys
 
 HOST = "https://cloudkms.googleapis.com"
 """The only server that tokens are sent to."""
 _SCOPE = "https://www.googleapis.com/auth/cloudkms"
 _NAME = re.compile(r"projects/[\w.:-]+/locations/[\w-]+/keyRings/[\w-]+/cryptoKeys/[\w-]+(?:/cryptoKeyVersions/\d+)?")
-_SECONDS = 10
 
 
 class _Answer(msgspec.Struct):
@@ -46,21 +46,15 @@ def open_key(entry: Mapping[str, Any], keys: Keys) -> bytes:
 
 def _token(name: str, account: Mapping[str, Any] | None) -> str:
     try:
-        import google.auth
-        from google.auth.transport.urllib3 import Request
         from google.oauth2 import service_account
-        from urllib3 import PoolManager, Timeout
     except ImportError:
         raise CannotOpen("GCP KMS needs a package that is not installed: pip install 'fleetbeat[gcp]'") from None
     if account is not None and account.get("type") != "service_account":
         raise CannotOpen(f"GCP KMS: {GCP!r} of the Secret must be the key file of a service account")
     try:
+        credentials: Any = None
         if account is not None:
-            credentials: Any = service_account.Credentials.from_service_account_info(account, scopes=[_SCOPE])  # type: ignore[no-untyped-call]
-        else:
-            credentials = google.auth.default(scopes=[_SCOPE])[0]
-        with PoolManager(timeout=Timeout(connect=_SECONDS, read=_SECONDS)) as pool:
-            credentials.refresh(cast(Any, Request)(pool))
+            credentials = service_account.Credentials.from_service_account_info(account, scopes=[_SCOPE])  # type: ignore[no-untyped-call]
+        return clouds.google((_SCOPE,), credentials).value
     except Exception as error:  # the SDK has many, and their texts may quote what a server answered
         raise CannotOpen(f"GCP KMS key {name}: no login ({type(error).__name__})") from None
-    return str(credentials.token)

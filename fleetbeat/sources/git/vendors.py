@@ -11,9 +11,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from fleetbeat import clouds
 from fleetbeat.errors import AuthenticationFailed, FleetbeatError, UnsupportedProvider
 from fleetbeat.sources.credentials import HttpCredentials, Proxy
 from fleetbeat.sources.git.tokens import MARGIN, TOKENS, Login
@@ -30,7 +31,6 @@ _AZURE_SCOPE = "499b84ac-1321-427f-aa17-267ca6975798/.default"
 """Azure DevOps, in every tenant."""
 _SIGNATURE_SECONDS = 120.0
 """One signature serves that long; CodeCommit takes it for several times as long."""
-_CONNECT_SECONDS, _READ_SECONDS = 5, 10
 
 
 def check(provider: str, url: str) -> None:
@@ -100,21 +100,10 @@ def _session() -> Session:
     from botocore.session import get_session
 
     made = get_session()
-    limits = Config(connect_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS, retries={"total_max_attempts": 2})
-    made.set_default_client_config(limits)
+    made.set_default_client_config(Config(**clouds.AWS_LIMITS))
     return made
 
 
 def _azure(url: str, bare: HttpCredentials) -> Login:
-    from azure.identity import DefaultAzureCredential
-
-    of_people = ("cli", "powershell", "developer_cli", "shared_token_cache", "visual_studio_code", "broker")
-    credential: Any = DefaultAzureCredential(
-        **{f"exclude_{tool}_credential": True for tool in of_people},
-        connection_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
-        retry_total=1,
-    )
-    with credential:
-        found = credential.get_token(_AZURE_SCOPE)
-    return Login(replace(bare, bearer_token=found.token), float(found.expires_on))
+    token = clouds.azure(_AZURE_SCOPE)
+    return Login(replace(bare, bearer_token=token.value), token.until)

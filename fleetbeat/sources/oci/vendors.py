@@ -11,13 +11,13 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC
 from time import time
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 
+from fleetbeat import clouds
 from fleetbeat.artifacts.store import session
 from fleetbeat.errors import AuthenticationFailed, FleetbeatError, UnsupportedProvider
 from fleetbeat.sources.deadline import Deadline
@@ -39,9 +39,6 @@ _AZURE_SCOPES = {
 }
 _MARGIN = 300.0
 """Seconds before its end from which on a login is not used any more."""
-_SHORTEST = 600.0
-"""Seconds that a login is kept whose end nobody tells."""
-_CONNECT_SECONDS, _READ_SECONDS = 5, 20
 _TOKEN_BYTES = 1024 * 1024
 
 
@@ -109,7 +106,7 @@ def _ask(provider: str, repository: Repository, access: Access, deadline: Deadli
 def _aws(host: str) -> _Held:
     from botocore.config import Config
 
-    config = Config(connect_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS, retries={"total_max_attempts": 2})
+    config = Config(**clouds.AWS_LIMITS)
     public = host == _PUBLIC_ECR
     region = "us-east-1" if public else str(_matched("aws", host)["region"])
     client: Any = session().create_client("ecr-public" if public else "ecr", region_name=region, config=config)
@@ -123,30 +120,13 @@ def _aws(host: str) -> _Held:
 
 
 def _gcp() -> _Held:
-    import google.auth
-    from google.auth.transport.urllib3 import Request
-    from urllib3 import PoolManager, Timeout
-
-    credentials: Any = google.auth.default(scopes=[_GOOGLE_SCOPE])[0]
-    with PoolManager(timeout=Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)) as pool:
-        credentials.refresh(cast(Any, Request)(pool))
-    ends = credentials.expiry.replace(tzinfo=UTC).timestamp() if credentials.expiry else time() + _SHORTEST
-    return _Held(Login("oauth2accesstoken", credentials.token), ends - _MARGIN)
+    token = clouds.google((_GOOGLE_SCOPE,))
+    return _Held(Login("oauth2accesstoken", token.value), token.until - _MARGIN)
 
 
 def _azure(host: str, wire: Wire) -> _Held:
-    from azure.identity import DefaultAzureCredential
-
-    tools = ("cli", "powershell", "developer_cli", "shared_token_cache", "visual_studio_code", "broker")
-    credential: Any = DefaultAzureCredential(
-        **{f"exclude_{tool}_credential": True for tool in tools},
-        connection_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
-        retry_total=1,
-    )
-    with credential:
-        token = credential.get_token(_AZURE_SCOPES[str(_matched("azure", host)["cloud"])])
-    return _Held(exchange(wire, host, token.token), token.expires_on - _MARGIN)
+    token = clouds.azure(_AZURE_SCOPES[str(_matched("azure", host)["cloud"])])
+    return _Held(exchange(wire, host, token.value), token.until - _MARGIN)
 
 
 def exchange(wire: Wire, host: str, token: str) -> Login:

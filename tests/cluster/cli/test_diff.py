@@ -237,3 +237,27 @@ def test_ignored_fields_and_hidden_objects_are_no_difference(tree: Tree) -> None
     ran = tree.diff()
     assert (ran.code, ran.out) == (0, ""), ran.err
     assert "2 unchanged, 1 skipped" in ran.err
+
+
+def test_recursion_compares_what_the_objects_bring(tree: Tree) -> None:
+    """Kustomizations with their own objects, also those in a namespace that another one brings."""
+    tree.apply()
+    spec = {"prune": True, "interval": "1m", "sourceRef": {"kind": "GitRepository", "name": "repo"}}
+    for name in ("below", "spaces"):
+        meta = {"name": name, "namespace": tree.objects.namespace}
+        child = {"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "metadata": meta}
+        tree.write(f"base/{name}.yaml", yaml.safe_dump({**child, "spec": {**spec, "path": f"./{name}"}}))
+    tree.write("base/kustomization.yaml", "resources: [account.yaml, below.yaml, spaces.yaml]\n")
+    tree.write("below/inside.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: diff-below}\n")
+    tree.write("spaces/space.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: diff-below}\n")
+    ran = tree.diff("--recursive")
+    assert ran.code == 1, ran.err
+    namespace = tree.objects.namespace
+    assert [line for line in ran.lines if line.startswith("►")] == [
+        f"► Kustomization/{namespace}/below created",
+        f"► Kustomization/{namespace}/spaces created",
+        "► ConfigMap/diff-below/x created",
+        "► Namespace/diff-below created",
+    ]
+    assert f"Kustomization/{namespace}/apps  2 created, 3 unchanged" in ran.err
+    assert f"Kustomization/{namespace}/below (not on the cluster yet)  1 created" in ran.err

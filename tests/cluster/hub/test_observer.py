@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from time import monotonic
 from typing import Any
 
@@ -23,6 +24,8 @@ from fleetbeat.kube.metadata import get_metadata
 from fleetbeat.kube.reach import Reach
 from fleetbeat.state import State
 from tests.support.background import running
+from tests.support.describedhub import describe_hub
+from tests.support.hostile import reply, scripted_server
 from tests.support.hub import Start, User, Worker
 from tests.support.wait import until
 from tools.clusters import Cluster
@@ -235,6 +238,85 @@ def test_news_of_awaited_objects_wake_the_owner(
     until(lambda: watched(state) and (worker.idle(ref) or not worker.run(ref)))
     client.patch(f"{path}/status", {"status": {"hard": {"pods": "6"}}})
     assert worker.run(ref) == why
+
+
+def test_a_cluster_that_answers_nonsense_is_nobody_elses_trouble(
+    observing: None, user: User, worker: Worker, owned_by: MakeOwned, state: State
+) -> None:
+    """Whoever may name a cluster must not be able to end the watches on the others."""
+
+    def nonsense(handler: BaseHTTPRequestHandler) -> None:
+        reply(handler, b"[]", kind="application/json")
+
+    with scripted_server(nonsense) as (url, seen):
+        config = {
+            "current-context": "x",
+            "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+            "clusters": [{"name": "x", "cluster": {"server": url}}],
+            "users": [{"name": "x", "user": {"token": "x"}}],
+        }
+        data = {"value": base64.b64encode(yaml.safe_dump(config).encode()).decode()}
+        secrets = f"/api/v1/namespaces/{user.namespace}/secrets"
+        user.client.create(secrets, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "evil"}, "data": data})
+        evil = user.create("Kustomization", "evil", kubeConfig={"secretRef": {"name": "evil"}})
+        near = user.create("Kustomization", "near")
+        objects = owned_by(near)
+        worker.run(evil, memo={"fp": {f"{objects.id('x')}@v1": "f"}})
+        until(lambda: seen)
+        objects.apply("two", a="1")
+        worker.run(near, memo=objects.memo("two"))
+        until(lambda: watched(state))
+        objects.edit("two", data={"a": "2"})
+        assert worker.run(near) == f"drift: ConfigMap/{user.namespace}/two changed"
+
+
+def described(user: User, worker: Worker, owned_by: MakeOwned, cluster: Cluster) -> tuple[str, Owned, str]:
+    """A Kustomization with an object on a cluster that a ConfigMap describes: its ref, the object, the cluster."""
+    data = describe_hub(user.client, user.namespace, cluster)
+    edge = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "edge"}, "data": data}
+    user.client.create(f"/api/v1/namespaces/{user.namespace}/configmaps", edge)
+    ref = user.create("Kustomization", "apps", kubeConfig={"configMapRef": {"name": "edge"}})
+    objects = owned_by(ref)
+    objects.apply("one", a="1")
+    worker.run(ref, memo=objects.memo("one"))
+    return ref, objects, Reach.by_config_map(user.namespace, "edge").cluster
+
+
+def test_clusters_that_a_config_map_describes_are_watched_too(
+    observing: None, user: User, worker: Worker, owned_by: MakeOwned, state: State, cluster: Cluster
+) -> None:
+    """By tokens that are asked for."""
+    ref, objects, name = described(user, worker, owned_by, cluster)
+    until(lambda: watched(state, name))
+    objects.edit("one", data={"a": "2"})
+    assert worker.run(ref) == f"drift: ConfigMap/{user.namespace}/one changed"
+
+
+def reader(user: User, cluster: Cluster) -> ClusterConfig:
+    """Somebody who may read all there is, and nothing more."""
+    kind, name = "rbac.authorization.k8s.io", f"{user.namespace}-reader"
+    rule = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]}
+    role = {"apiVersion": f"{kind}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": [rule]}
+    subjects = [{"apiGroup": kind, "kind": "User", "name": name}]
+    ref = {"apiGroup": kind, "kind": "ClusterRole", "name": name}
+    binding = {**role, "kind": "ClusterRoleBinding", "roleRef": ref, "subjects": subjects}
+    user.client.create(f"/apis/{kind}/v1/clusterroles", role)
+    user.client.create(f"/apis/{kind}/v1/clusterrolebindings", binding)
+    return ClusterConfig.from_kubeconfig(cluster.user_kubeconfig(name), trusted=True)
+
+
+def test_an_observer_that_may_ask_for_no_tokens_watches_the_rest(
+    registering: Start, user: User, worker: Worker, owned_by: MakeOwned, state: State, cluster: Cluster
+) -> None:
+    """Such clusters are swept then."""
+    with registering(), running(observer.run(reader(user, cluster), state)):
+        _, objects, name = described(user, worker, owned_by, cluster)
+        near = user.create("Kustomization", "near")
+        objects = owned_by(near)
+        objects.apply("two", a="1")
+        worker.run(near, memo=objects.memo("two"))
+        until(lambda: watched(state))
+        assert not watched(state, name)
 
 
 def test_other_clusters_are_watched_through_their_kubeconfig(

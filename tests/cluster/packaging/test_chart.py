@@ -43,6 +43,7 @@ EVERYTHING = (
     'tolerations=[{"key": "dedicated", "operator": "Exists"}]',
     'affinity={"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}',
     'podAnnotations={"example.org/scrape": "false"}',
+    'podLabels={"azure.workload.identity/use": "true"}',
     'roles.source={"replicas": 0, "concurrency": 9, "resources": {}}',
     'roles.web.serviceAccountAnnotations={"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/s3"}',
 )
@@ -123,6 +124,8 @@ def test_values_reach_their_places() -> None:
     for role, pod in release.pods().items():
         assert {"name": "authorities", "configMap": {"name": "authorities"}} in pod["volumes"]
         assert release.container(role)["volumeMounts"][1]["mountPath"] == "/etc/fleetbeat/authorities"
+        labels = release.of("Deployment")[f"fleetbeat-{role}"]["spec"]["template"]["metadata"]["labels"]
+        assert (labels["azure.workload.identity/use"], labels["app.kubernetes.io/component"]) == ("true", role)
     assert release.of("Deployment")["fleetbeat-source"]["spec"]["replicas"] == 0
     assert release.of("ServiceAccount")["fleetbeat-web"]["metadata"]["annotations"]
     assert "fleetbeat-flower" in release.of("Service")
@@ -141,6 +144,7 @@ def test_without_cluster_admin_apply_may_act_as_service_accounts_alone() -> None
     tokens = verbs.pop(("serviceaccounts/token",))
     assert tokens == {"create"}, "no more than acting as a service account is"
     assert set().union(*verbs.values()) == {"get", "list", "impersonate"}
+    assert len(release.of("ClusterRole")["fleetbeat-observer"]["rules"]) == 1, "it asks for no tokens"
     assert release.of("Role")["fleetbeat-ledgers"]["metadata"]["namespace"] == NAMESPACE
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import closing, suppress
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import orjson
@@ -23,6 +26,7 @@ from fleetbeat.kube.errors import (
     Unauthorized,
     Unreachable,
 )
+from tests.support.hostile import scripted_server
 from tests.support.scripted import Server
 
 pytestmark = pytest.mark.unit
@@ -154,6 +158,27 @@ def test_oversized_answers_are_refused(server: Server, kube: KubeClient, monkeyp
     server.says((200, {}, b"x" * 2000))
     with pytest.raises(Unreachable):
         kube.get("/api/v1/things")
+
+
+def test_answers_that_drip_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that come one by one, each in time, hold nobody for ever; the request is not tried again."""
+    monkeypatch.setattr(connections, "LONGEST_RESPONSE", 0.2)
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        with suppress(OSError):
+            for _ in range(1000):
+                handler.wfile.write(b" ")
+                time.sleep(0.02)
+
+    with scripted_server(drip) as (url, seen), closing(KubeClient(ClusterConfig(url))) as client:
+        begun = time.monotonic()
+        with pytest.raises(Unreachable, match="no answer in time"):
+            client.get("/api/v1/things")
+        assert len(seen) == 1
+        assert time.monotonic() - begun < 10
 
 
 def test_deletes_carry_preconditions(server: Server, kube: KubeClient) -> None:

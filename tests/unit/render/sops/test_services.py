@@ -161,9 +161,9 @@ def test_azure_accounts(account: dict[str, str], kind: str | None) -> None:
 
     if kind is None:
         with pytest.raises(CannotOpen, match="needs tenantId, clientId and clientSecret"):
-            azure._credential(identity, account, {})
+            azure._credential(identity, account)
     else:
-        with azure._credential(identity, account, {}) as credential:
+        with azure._credential(identity, account) as credential:
             assert type(credential).__name__ == kind
 
 

@@ -172,3 +172,70 @@ def test_strings_stay_strings_for_every_reader() -> None:
     obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "odd"}, "data": {}}
     obj["data"] = {f"k{n}": text for n, text in enumerate(ODD)}
     assert read_objects(manifests.text_of(obj)) == [obj]
+
+
+CHILD = """\
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: %s, namespace: flux-system}
+spec:
+  path: ./%s
+  prune: true
+  interval: 1m
+  sourceRef: {kind: GitRepository, name: %s}
+  postBuild: {substituteFrom: [{kind: ConfigMap, name: vars}, {kind: Secret, name: more}]}
+"""
+
+
+@pytest.fixture
+def fleet(source: Path) -> Path:
+    """A directory that brings variables and Kustomizations, of its own source and of another one, one with a child."""
+    more = (
+        "---\napiVersion: v1\nkind: Secret\nmetadata: {name: more, namespace: flux-system}\nstringData: {w: secret}\n"
+    )
+    variables = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: vars, namespace: flux-system}\ndata: {v: brought}\n"
+    for name, text in {
+        "source/fleet/vars.yaml": variables + more,
+        "source/fleet/children.yaml": CHILD % ("near", "near", "r") + "---\n" + CHILD % ("far", "apps", "other"),
+        "source/near/child.yaml": CHILD % ("below", "base", "r") + "---\n" + CHILD % ("near", "near", "r"),
+        "other/apps/c.yaml": CM % ("c", "${v} ${w}"),
+    }.items():
+        file = source.parent / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return source
+
+
+def test_recursion_builds_what_the_objects_bring(fleet: Path) -> None:
+    """Each Kustomization once, with the variables that were built on the way; further sources are named."""
+    ran = build(fleet, "fleet", "-r", "--local-sources", f"GitRepository/flux-system/other={fleet.parent / 'other'}")
+    by_name = {obj["metadata"]["name"]: obj for obj in yaml.safe_load_all(ran.stdout)}
+    assert list(by_name) == ["near", "far", "vars", "more", "below", "c", "a"]
+    assert (by_name["c"]["data"], by_name["a"]["data"]) == ({"x": "brought secret"}, {"x": "brought"})
+    owner = by_name["a"]["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"]
+    assert owner == "below"
+
+
+def test_a_source_that_is_elsewhere_is_told(fleet: Path) -> None:
+    """What it would bring is left out, and the option that changes it named."""
+    ran = build(fleet, "fleet", "--recursive")
+    assert "c" not in names(ran)
+    said = "Kustomization/flux-system/far is left out: its source is not on this machine; add --local-sources"
+    assert f"{said} GitRepository/flux-system/other=DIRECTORY" in " ".join(ran.stderr.split())
+
+
+def test_a_child_that_cannot_be_built_is_named(fleet: Path) -> None:
+    """The error is its own."""
+    (fleet / "near/kustomization.yaml").write_text("resources: [missing.yaml]\n")
+    ran = build(fleet, "fleet", "-r")
+    assert isinstance(ran.exception, CommandFailed)
+    assert ran.exception.message.startswith("Kustomization/flux-system/near: ")
+    assert "missing.yaml" in ran.exception.message
+
+
+@pytest.mark.parametrize("word", ["x", "GitRepository/r=/tmp", "GitRepository/flux-system/r=/nonexistent"])
+def test_local_sources_of_another_form(fleet: Path, word: str) -> None:
+    """The option is named."""
+    ran = build(fleet, "fleet", "-r", "--local-sources", word)
+    assert ran.exit_code == 2
+    assert "--local-sources" in ran.stderr
