@@ -129,6 +129,12 @@ class IndexationFailed(Retryable):
     reason = "IndexationFailed"
 
 
+class IndexNotFetched(IndexationFailed):
+    """The index of the chart repository could not be fetched."""
+
+    reason = "Failed"
+
+
 class SourceUnavailable(Retryable):
     """The source that a chart is made from does not exist."""
 

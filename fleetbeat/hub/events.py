@@ -96,9 +96,10 @@ class EventWriter:
         return 1
 
     def _repeat(self, path: str, happening: Happening, count: int) -> bool:
-        """False when the Event has expired meanwhile."""
+        """False when the Event has expired meanwhile. Its metadata is the last one's, as its time is."""
+        again = {"count": count, "lastTimestamp": _time(happening), "metadata": {"annotations": happening.metadata}}
         try:
-            self.client.patch(path, {"count": count, "lastTimestamp": _time(happening)})
+            self.client.patch(path, again)
         except NotFound:
             return False
         return True

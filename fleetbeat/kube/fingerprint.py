@@ -1,8 +1,9 @@
 """The fingerprint: what the API server says of an object's ownership, as one short string.
 
-uid, generation and every `managedFields` entry but those of the status subresource, and but one that owns Flux's
-finalizer and nothing else: whoever reconciles an applied resource puts it there. By server-side apply's own rule a
-changed value moves ownership, so equal fingerprints mean that nobody but controllers' status has touched the object.
+uid, generation and every `managedFields` entry but those of the status subresource, and but those that own nothing
+else than one of Flux's finalizers or the request of a run: who applied a resource need not look at it again because it
+is reconciled. By server-side apply's own rule a changed value moves ownership, so equal fingerprints mean that nobody
+but controllers' status has touched the object.
 Made from metadata-only answers alone: full objects may spell the same entries differently. No I/O.
 """
 
@@ -13,8 +14,19 @@ from collections.abc import Sequence
 
 import msgspec
 
-_FINALIZER = msgspec.Raw(b'{"f:metadata":{"f:finalizers":{".":{},"v:\\"finalizers.fluxcd.io\\"":{}}}}')
-"""As the API server spells it, which is always the same."""
+from fleetbeat.api.kinds import KINDS
+from fleetbeat.api.meta import REQUESTED_AT
+
+_FINALIZERS = tuple(
+    msgspec.Raw(b'{"f:metadata":{"f:finalizers":{".":{},"v:\\"%s\\"":{}}}}' % name.encode())
+    for name in sorted({kind.finalizer for kind in KINDS.values() if kind.finalizer})
+)
+"""As the API server spells them, which is always the same."""
+_REQUESTS = tuple(
+    msgspec.Raw(b'{"f:metadata":{"f:annotations":{%s"f:%s":{}}}}' % (first, REQUESTED_AT.encode()))
+    for first in (b"", b'".":{},')
+)
+"""Likewise, on an object with other annotations and without."""
 
 
 class ManagedFields(msgspec.Struct, frozen=True, rename="camel"):
@@ -32,8 +44,15 @@ def fingerprint(uid: str, generation: int, entries: Sequence[ManagedFields]) -> 
     """32 hex characters; equal for two looks at one object between which only its status moved."""
     digest = hashlib.blake2b(f"{uid}\n{generation}\n".encode(), digest_size=16)
     for entry in entries:
-        if entry.subresource != "status" and entry.fields != _FINALIZER:
+        if not _says_nothing(entry):
             head = f"{entry.manager}\n{entry.operation}\n{entry.api_version}\n{entry.time}\n{entry.subresource}\n"
             digest.update(head.encode())
             digest.update(entry.fields)
     return digest.hexdigest()
+
+
+def _says_nothing(entry: ManagedFields) -> bool:
+    """What kubectl owns is taken over, a request too; of others it is nobody's business."""
+    if entry.subresource == "status" or entry.fields in _FINALIZERS:
+        return True
+    return entry.fields in _REQUESTS and not entry.manager.startswith("kubectl")

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from time import time
 from typing import Any
 
+from fleetbeat.api.conditions import get_condition
 from fleetbeat.api.decode import decode_spec
 from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.meta import format_duration
@@ -23,7 +24,7 @@ from fleetbeat.kube.ledger import delete as delete_ledger
 from fleetbeat.kube.ledger import load as load_ledger
 from fleetbeat.kube.metadata import still_there
 from fleetbeat.reconcile import former
-from fleetbeat.reconcile.kustomization_work import REVISION_KEY, KustomizationWork
+from fleetbeat.reconcile.kustomization_work import ORIGIN_KEY, REVISION_KEY, KustomizationWork
 from fleetbeat.reconcile.outcome import Outcome
 
 LOOK_AGAIN, LONGEST_LOOK = 2.0, 15.0
@@ -114,11 +115,18 @@ def _prune_all(work: KustomizationWork) -> int:
     work.tell_spared(outcome.spared)
     lines = [f"{change.id} {change.action}" for change in outcome.changes if change.action == "deleted"]
     if lines:
-        applied = work.old.get("lastAppliedRevision")
-        work.event("Progressing", "\n".join(lines), metadata={REVISION_KEY: applied} if applied else None)
+        _tell_deleted(work, "\n".join(lines))
     if outcome.errors:
         raise PruneFailed("; ".join(outcome.errors))
     return len(lines)
+
+
+def _tell_deleted(work: KustomizationWork, lines: str) -> None:
+    """With the reason of the last Ready condition and the revision that was applied last, as with Flux."""
+    ready = get_condition(work.old.get("conditions") or [], "Ready")
+    last = {REVISION_KEY: "lastAppliedRevision", ORIGIN_KEY: "lastAppliedOriginRevision"}
+    metadata = {key: work.old[field] for key, field in last.items() if work.old.get(field)}
+    work.event(ready["reason"] if ready else "info", lines, metadata=metadata)
 
 
 def _wait(work: KustomizationWork, waiting: Mapping[str, Any]) -> Outcome | None:

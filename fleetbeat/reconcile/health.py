@@ -12,7 +12,7 @@ from typing import Any
 
 from fleetbeat.api.refs import ObjectId, split_api_version
 from fleetbeat.kube import pool
-from fleetbeat.kube.errors import NoMatch, NotFound
+from fleetbeat.kube.errors import Forbidden, NoMatch, NotFound
 from fleetbeat.kube.readiness import Health, State
 from fleetbeat.kube.target import Target
 from fleetbeat.reconcile.healthrules import Rules, assess
@@ -103,8 +103,9 @@ def _assess_kind(
         return dict.fromkeys(ids, Health(State.NOT_FOUND, error.message))
     live: dict[ObjectId, Any] = {}
     if len(ids) >= LIST_FROM:
-        listed = target.writer.list(resource.path(), {"labelSelector": selector, "limit": LISTED * len(ids)})
-        live = {_id(group, kind, item): item for item in listed.get("items") or []}
+        namespaces = {oid.namespace for oid in ids}
+        path = resource.path(namespaces.pop() if len(namespaces) == 1 else "")
+        live = {_id(group, kind, item): item for item in _list(target, path, selector, LISTED * len(ids))}
     # in no LIST: beyond its limit, gone, or not labelled as ours, as where a health check is on somebody else's object
     missing = [oid for oid in ids if oid not in live]
     paths = [resource.path(oid.namespace, oid.name) for oid in missing]
@@ -116,15 +117,28 @@ def _id(group: str, kind: str, item: Mapping[str, Any]) -> ObjectId:
     return ObjectId(group, kind, item["metadata"].get("namespace") or "", item["metadata"]["name"])
 
 
-def _get(target: Target, path: str) -> dict[str, Any] | None:
+def _list(target: Target, path: str, selector: str, limit: int) -> list[dict[str, Any]]:
+    """Nothing where the account may not list: it may still get."""
+    try:
+        return target.writer.list(path, {"labelSelector": selector, "limit": limit}).get("items") or []
+    except Forbidden:
+        return []
+
+
+def _get(target: Target, path: str) -> dict[str, Any] | Health | None:
+    """The object; or that the account may not read it, which somebody may allow before the timeout."""
     try:
         found: dict[str, Any] = target.writer.get(path)
     except NotFound:
         return None
+    except Forbidden as error:
+        return Health(State.UNKNOWN, error.message)
     return found
 
 
-def _health(obj: dict[str, Any] | None, group: str, version: str, kind: str, rules: Rules) -> Health:
+def _health(obj: dict[str, Any] | Health | None, group: str, version: str, kind: str, rules: Rules) -> Health:
+    if isinstance(obj, Health):
+        return obj
     if obj is None:
         return Health(State.NOT_FOUND, "not found")
     obj.setdefault("kind", kind)

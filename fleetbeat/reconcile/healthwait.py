@@ -105,9 +105,10 @@ def check_health(work: KustomizationWork) -> Outcome | None:
     if work.pruning_failed:
         raise PruneFailed(work.pruning_failed)
     changed = _count(work)
-    wanted = wanted_objects(work)
-    if not wanted:
+    listed = _listed(work)
+    if not listed:
         return succeed(work, changed, health=False)
+    wanted = _but_itself(work, listed)
     known = _known(work, wanted)
     doubtful = {oid: version for oid, version in wanted.items() if oid not in known}
     work.memo["healthy"] = {oid.inventory_id: version for oid, version in wanted.items() if known.get(oid) is not HERE}
@@ -156,18 +157,22 @@ def _known(work: KustomizationWork, wanted: Wanted) -> dict[ObjectId, Health]:
     return found
 
 
-def wanted_objects(work: KustomizationWork) -> Wanted:
-    """With `wait`, everything applied; else the `healthChecks` list. Never the Kustomization itself."""
+def _listed(work: KustomizationWork) -> Wanted:
+    """What the spec asks for: with `wait`, everything applied; else the `healthChecks` list."""
     if work.spec.wait:
         skipped = {change.id for change in work.changes if change.action == "skipped"}
-        wanted = {oid: entry.version for oid, entry in work.done.entries.items() if oid not in skipped}
-    else:
-        wanted = {}
-        for check in work.spec.health_checks or ():
-            group, version = split_api_version(check.api_version or "apps/v1")
-            wanted[ObjectId(group, check.kind, check.namespace or work.ref.namespace, check.name)] = version
+        return {oid: entry.version for oid, entry in work.done.entries.items() if oid not in skipped}
+    listed = {}
+    for check in work.spec.health_checks or ():
+        group, version = split_api_version(check.api_version or "apps/v1")
+        listed[ObjectId(group, check.kind, check.namespace or work.ref.namespace, check.name)] = version
+    return listed
+
+
+def _but_itself(work: KustomizationWork, listed: Wanted) -> Wanted:
+    """A Kustomization that waited for itself would never be Ready."""
     itself = ObjectId("kustomize.toolkit.fluxcd.io", "Kustomization", work.ref.namespace, work.ref.name)
-    return {oid: version for oid, version in wanted.items() if oid != itself}
+    return {oid: version for oid, version in listed.items() if oid != itself}
 
 
 def _judge(work: KustomizationWork, waiting: dict[ObjectId, Health], wait: dict[str, Any], changed: str) -> Outcome:
@@ -251,7 +256,7 @@ def _count(work: KustomizationWork) -> str:
 
 def _encode(work: KustomizationWork, waiting: dict[ObjectId, Health]) -> dict[str, str]:
     before = (work.memo.get("health") or {}).get("waiting") or {}
-    versions = wanted_objects(work) if work.result is not None else _decode(before)
+    versions = _listed(work) if work.result is not None else _decode(before)
     return {oid.inventory_id: versions[oid] for oid in waiting}
 
 

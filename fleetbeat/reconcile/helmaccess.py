@@ -24,7 +24,7 @@ from fleetbeat.api.source import HelmRepositorySpec
 from fleetbeat.errors import (
     AuthenticationFailed,
     ChartPullFailed,
-    IndexationFailed,
+    IndexNotFetched,
     InvalidSpec,
     InvalidURL,
     SourceUnavailable,
@@ -176,7 +176,7 @@ class Dependencies:
         return artifact_file(ctx, artifact)
 
     def _downloaded(self, spec: HelmRepositorySpec) -> Path:
-        deadline = Deadline.after(seconds_of(spec), IndexationFailed)
+        deadline = Deadline.after(seconds_of(spec), IndexNotFetched)
         found = fetch_index(self._access.server(spec, deadline), None, "", self._scratch)
         path = self._scratch / f"{len(self._found)}.json"
         if found.archive is not None:

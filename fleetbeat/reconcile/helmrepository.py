@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fleetbeat.api.source import HelmRepositorySpec
-from fleetbeat.errors import IndexationFailed
+from fleetbeat.errors import IndexNotFetched
 from fleetbeat.reconcile.helmaccess import HelmAccess
 from fleetbeat.reconcile.outcome import Outcome
 from fleetbeat.reconcile.politeness import wait_turn
@@ -54,7 +54,7 @@ def release_static(work: HelmRepositoryWork) -> Outcome | None:
 def fetch(work: HelmRepositoryWork) -> Outcome | None:
     """Ask for the index; one that changed is turned into our JSON."""
     access = HelmAccess(work.ctx, work.ref.namespace)
-    server = access.server(work.spec, Deadline.after(work.timeout, IndexationFailed))
+    server = access.server(work.spec, Deadline.after(work.timeout, IndexNotFetched))
     standing = work.standing()
     observed = standing["revision"] if standing else None
     found = fetch_index(server, observed, work.validator_of(observed), work.ctx.directory("helm"))

@@ -171,8 +171,10 @@ def apply(work: KustomizationWork) -> Outcome | None:
         _remember(work, error.result.entries)
         raise
     work.changes = result.changes
+    made_again = set(fleeting(work.built.objects))
     for change in result.changes:
-        if change.drift:
+        expected = change.action == "created" and change.id.inventory_id in made_again
+        if change.drift and not expected:
             told = f"{change.id}: {'; '.join(change.drift)}; {marks.MANAGER} owns it again"
             work.event("DriftCorrected", told, metadata=work.metadata)
     return None
@@ -215,9 +217,12 @@ def close_ledger(work: KustomizationWork) -> Outcome | None:
 
 
 def _tell_changes(work: KustomizationWork) -> None:
-    lines = [f"{change.id} {change.action}" for change in work.changes if change.action not in ("unchanged", "skipped")]
-    if lines:
-        work.event("Progressing", "\n".join(lines), metadata=work.metadata)
+    """What was applied and what was pruned are two events, as with Flux."""
+    changes = [change for change in work.changes if change.action not in ("unchanged", "skipped")]
+    for pruned in (False, True):
+        lines = [f"{change.id} {change.action}" for change in changes if (change.action == "deleted") is pruned]
+        if lines:
+            work.event("Progressing", "\n".join(lines), metadata=work.metadata)
 
 
 def _options(work: KustomizationWork) -> ApplyOptions:

@@ -42,6 +42,8 @@ VERIFIED = "SourceVerified"
 SUCCEEDED = "Succeeded"
 """Reason of a success, where a kind has no words of its own."""
 
+REVISION_KEY = "source.toolkit.fluxcd.io/revision"
+DIGEST_KEY = "source.toolkit.fluxcd.io/digest"
 ORIGIN = ("org.opencontainers.image.source", "org.opencontainers.image.revision")
 """The metadata of an artifact that events tell: where its content comes from. No other is sure to be a valid name."""
 
@@ -175,7 +177,7 @@ def store_artifact(work: SourceWork[Any]) -> Outcome | None:
     _count(work)
     if work.artifact["metadata"][FENCE_KEY] == str(work.fence):
         told = {name: text for name, text in fetched.metadata.items() if name in ORIGIN}
-        metadata = {"revision": fetched.revision, "digest": archive.digest, **told}
+        metadata = {REVISION_KEY: fetched.revision, DIGEST_KEY: archive.digest, **told}
         reason = "NewArtifact" if fetched.reason == SUCCEEDED else fetched.reason
         work.event(reason, fetched.note, metadata=metadata)
     return None

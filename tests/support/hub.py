@@ -133,6 +133,10 @@ class User:
                 "sourceRef": {"kind": "GitRepository", "name": "repo"},
             },
             "Receiver": {},
+            "ArtifactGenerator": {
+                "sources": [{"alias": "repo", "kind": "GitRepository", "name": "repo"}],
+                "artifacts": [{"name": "out", "copy": [{"from": "@repo/**", "to": "@artifact/"}]}],
+            },
             "ImagePolicy": {"imageRepositoryRef": {"name": "x"}, "policy": {"semver": {"range": "*"}}},
         }
         meta = {"name": name, "namespace": self.namespace, "finalizers": list(finalizers)}

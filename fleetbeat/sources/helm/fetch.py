@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fleetbeat.artifacts.archive import Archive
-from fleetbeat.errors import IndexationFailed
+from fleetbeat.errors import IndexationFailed, IndexNotFetched
 from fleetbeat.sources.helm.http import ChartServer, Missing, shown
 from fleetbeat.sources.helm.index import convert
 from fleetbeat.sources.helm.limits import LIMITS
@@ -37,14 +37,14 @@ class IndexResult:
 def fetch_index(server: ChartServer, observed: str | None, validator: str, scratch: Path) -> IndexResult:
     """Fetch the index unless it is still that of revision `observed`, for which the server gave `validator`.
 
-    Raises IndexationFailed, AuthenticationFailed or InvalidURL. Nothing stays in `scratch`.
+    Raises IndexNotFetched, IndexationFailed, AuthenticationFailed or InvalidURL. Nothing stays in `scratch`.
     """
     with tempfile.TemporaryFile(dir=scratch) as sent:
         url = server.locate(INDEX)
         try:
             answer = server.get(url, sent, LIMITS.index_bytes, validator if observed else "", packed=True)
         except Missing as error:
-            raise IndexationFailed(f"{error.message}; spec.url must be the URL above the {INDEX}") from error
+            raise IndexNotFetched(f"{error.message}; spec.url must be the URL above the {INDEX}") from error
         if answer.unchanged and observed:
             return IndexResult(observed, validator=validator)
         revision = f"sha256:{hashlib.file_digest(sent, 'sha256').hexdigest()}"

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from fleetbeat.api.meta import REQUESTED_AT
 from fleetbeat.kube.client import PARTIAL
 from fleetbeat.kube.metadata import Live, decode_partial
 from fleetbeat.state import State
@@ -31,21 +32,43 @@ def test_a_new_resource_gets_its_finalizer_and_then_a_run(
     user.patch(ref, metadata={"finalizers": []})
 
 
-def test_our_finalizer_is_no_drift(registering: Start, user: User, state: State) -> None:
+@pytest.mark.parametrize(
+    ("kind", "finalizer"),
+    [("GitRepository", FINALIZER), ("ArtifactGenerator", "source.extensions.fluxcd.io/finalizer")],
+)
+def test_our_finalizer_is_no_drift(registering: Start, user: User, kind: str, finalizer: str) -> None:
     """Whoever applied the resource need not look at it again; somebody else's finalizer is another matter."""
+
+    def seen() -> str:
+        found = user.client.request("GET", user.path(kind, "repo"), accept=PARTIAL)
+        return Live.of(decode_partial(found).metadata).fingerprint
+
+    ref = user.create(kind, "repo")
+    before = seen()
+    with registering():
+        until(lambda: (user.get(ref) or {})["metadata"].get("finalizers") == [finalizer])
+    assert seen() == before
+    user.patch(ref, metadata={"finalizers": [finalizer, "example.com/other"]})
+    assert seen() != before
+    user.patch(ref, metadata={"finalizers": []})
+
+
+@pytest.mark.parametrize("annotations", [{}, {"example.com/a": "b"}], ids=["alone", "beside"])
+@pytest.mark.parametrize(("manager", "drifts"), [("flux", False), ("kubectl-annotate", True)])
+def test_a_request_is_no_drift(user: User, annotations: dict[str, str], manager: str, drifts: bool) -> None:
+    """Whoever applied the resource need not look at it again, unless kubectl's fields are to be taken over."""
 
     def seen() -> str:
         found = user.client.request("GET", user.path("GitRepository", "repo"), accept=PARTIAL)
         return Live.of(decode_partial(found).metadata).fingerprint
 
     ref = user.create("GitRepository", "repo")
+    user.patch(ref, metadata={"annotations": annotations})
     before = seen()
-    with registering():
-        until(lambda: (user.get(ref) or {})["metadata"].get("finalizers") == [FINALIZER])
-    assert seen() == before
-    user.patch(ref, metadata={"finalizers": [FINALIZER, "example.com/other"]})
-    assert seen() != before
-    user.patch(ref, metadata={"finalizers": []})
+    for token in ("once", "again"):
+        request = {"metadata": {"annotations": {REQUESTED_AT: token}}}
+        user.client.patch(user.path("GitRepository", "repo"), request, params={"fieldManager": manager})
+        assert (seen() != before) is drifts
 
 
 def test_changes_that_matter_run_and_others_do_not(

@@ -183,7 +183,7 @@ def events(user: User, name: str) -> list[dict[str, Any]]:
 def test_events_are_core_events(
     registering: Start, reporting: Start, user: User, worker: Worker, client: KubeClient
 ) -> None:
-    """In Flux's form; a repeat raises the count; a malformed entry is skipped."""
+    """In Flux's form; a repeat raises the count and has its own metadata; a malformed entry is skipped."""
     happening = {
         "reason": "ReconciliationFailed",
         "message": "x" * 3000,
@@ -196,7 +196,8 @@ def test_events_are_core_events(
         worker.run(ref, events=[{"ref": ref, **happening}])
         worker.state.emit([b"not json", b"{}", b'{"ref": "x", "uid": "", "reason": "", "message": ""}'])
         (event,) = until(lambda: events(user, "apps"))
-        again = happening | {"time": "2026-01-01T00:05:00Z"}
+        newer = {"kustomize.toolkit.fluxcd.io/revision": "main@sha1:2"}
+        again = happening | {"time": "2026-01-01T00:05:00Z", "metadata": newer}
         user.patch(ref, spec={"interval": "2h"})
         worker.run(
             ref, events=[{"ref": ref, **again}, {"ref": ref, **again}, {"ref": ref, "reason": "A", "message": "b"}]
@@ -215,6 +216,7 @@ def test_events_are_core_events(
     assert event["source"]["component"] == event["reportingComponent"] == "kustomize-controller"
     assert (event["reason"], event["message"], event["count"]) == ("ReconciliationFailed", "x" * 3000, 1)
     assert event["metadata"]["annotations"] == happening["metadata"]
+    assert repeated["metadata"]["annotations"] == newer
     assert (repeated["firstTimestamp"], repeated["lastTimestamp"]) == (NOW, "2026-01-01T00:05:00Z")
 
 

@@ -84,6 +84,23 @@ def test_policies(deployed: Deployed, spec: dict[str, Any], goes: bool) -> None:
     assert there(deployed, "one") == (not goes)
 
 
+@pytest.mark.parametrize("broken", [False, True], ids=["ready", "failed"])
+def test_what_was_deleted_is_told(deployed: Deployed, broken: bool) -> None:
+    """One event, with the reason of the last Ready condition and the revision that was applied last."""
+    settle(deployed, config_map(deployed, "one"))
+    if broken:
+        deployed.publish("main@sha1:2", {"a/one.yaml": "{"})
+        assert deployed.again("a")["reason"] == "BuildFailed"
+    deployed.forget()
+    deployed.delete("a")
+    deployed.run_due()
+    (event,) = deployed.events()
+    assert event["reason"] == ("BuildFailed" if broken else "ReconciliationSucceeded")
+    assert event.get("type", "Normal") == "Normal"
+    assert event["message"] == f"ConfigMap/{deployed.namespace}/one deleted"
+    assert event["metadata"] == {"kustomize.toolkit.fluxcd.io/revision": "main@sha1:1"}
+
+
 def test_a_marked_object_stays(deployed: Deployed) -> None:
     """`prune: disabled` in the source or put on by hand outlives its Kustomization, without any noise."""
     files = config_map(deployed, "marked", annotations={PRUNE: "Disabled"})
@@ -94,6 +111,16 @@ def test_a_marked_object_stays(deployed: Deployed) -> None:
     assert deployed.finalized("a")
     assert [there(deployed, name) for name in ("marked", "late", "one")] == [True, True, False]
     assert not has_ledger(deployed)
+
+
+def test_applied_and_pruned_are_told_apart(deployed: Deployed) -> None:
+    """Two events, in the order in which it happened."""
+    settle(deployed, {**config_map(deployed, "one"), **config_map(deployed, "two")})
+    deployed.forget()
+    deployed.publish("main@sha1:2", {**config_map(deployed, "one"), **config_map(deployed, "three")})
+    deployed.again("a")
+    told = [event["message"] for event in deployed.events() if event["reason"] == "Progressing"]
+    assert told == [f"ConfigMap/{deployed.namespace}/{what}" for what in ("three created", "two deleted")]
 
 
 DASHBOARD = {"fieldManager": "dashboard"}

@@ -130,6 +130,21 @@ def test_a_dependency_that_a_person_stopped(deployed: Deployed, change: str, say
     assert says in deployed.condition("b")["message"]
 
 
+def test_a_dependency_that_was_ready_when_it_was_suspended_stays_so(deployed: Deployed) -> None:
+    """As with Flux, its dependents go on, unless their common source moves ahead of it."""
+    deployed.publish("main@sha1:1", EMPTY)
+    deployed.put("a")
+    deployed.settle()
+    deployed.edit("a", suspend=True)
+    deployed.put("b", dependsOn=needs("a"))
+    deployed.run_due()
+    assert deployed.condition("b")["status"] == "True", deployed.condition("b")
+    deployed.publish("main@sha1:2", EMPTY)
+    assert deployed.again("b")["reason"] == "DependencyNotReady"
+    told = "revision main@sha1:2 has not been applied; it is suspended and stays so until it is resumed"
+    assert deployed.condition("b")["message"].endswith(told)
+
+
 def test_every_member_reports_the_cycle_and_others_go_on(deployed: Deployed) -> None:
     """Each with the way from itself back to itself, also those that were Ready; who is in none is Ready at once."""
     deployed.publish("main@sha1:1", EMPTY)

@@ -180,7 +180,7 @@ def test_a_failed_object_ends_the_wait_early(deployed: Deployed) -> None:
 
 
 def test_a_job_that_removes_itself_is_done(deployed: Deployed) -> None:
-    """One without a TTL that is gone is missing. What is gone is made again at the interval, not at once."""
+    """One without a TTL that is gone is missing, and drift. What is gone is made again at the interval, not at once."""
     deployed.publish("main@sha1:1", {**job(deployed, ttlSecondsAfterFinished=0), **job(deployed, "lasting")})
     deployed.put("a", wait=True, timeout="10m")
     deployed.run_due()
@@ -192,6 +192,13 @@ def test_a_job_that_removes_itself_is_done(deployed: Deployed) -> None:
     ref, shard = deployed.ref("a"), deployed.shard("a")
     memo = json.loads(deployed.state.memos(shard, [ref])[ref] or b"{}")
     assert memo["noisy"] == [f"{deployed.namespace}_job_batch_Job"]
+    deployed.forget()
+    deployed.again("a")
+    assert told(deployed, "Progressing") == [
+        f"Job/{deployed.namespace}/job created\nJob/{deployed.namespace}/lasting created"
+    ]
+    (drift,) = told(deployed, "DriftCorrected")
+    assert drift.startswith(f"Job/{deployed.namespace}/lasting: deleted")
 
 
 def test_one_that_never_becomes_healthy_delays_no_other(waiting: Deployed) -> None:
@@ -219,6 +226,60 @@ def test_a_list_of_health_checks(deployed: Deployed) -> None:
     bind(deployed)
     bind(deployed, "theirs")
     assert poke(deployed, "health: changed")["status"] == "True"
+
+
+RBAC = "rbac.authorization.k8s.io"
+
+
+def narrow(deployed: Deployed, verbs: list[str]) -> None:
+    """An account `narrow` that may do this with the claims of its own namespace."""
+    base = f"/apis/{RBAC}/v1/namespaces/{deployed.namespace}"
+    kept = {"metadata": {"name": "narrow"}}
+    deployed.client.create(f"/api/v1/namespaces/{deployed.namespace}/serviceaccounts", kept)
+    rule = {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": verbs}
+    deployed.client.create(f"{base}/roles", {**kept, "rules": [rule]})
+    subject = {"kind": "ServiceAccount", "name": "narrow", "namespace": deployed.namespace}
+    role = {"apiGroup": RBAC, "kind": "Role", "name": "narrow"}
+    deployed.client.create(f"{base}/rolebindings", {**kept, "roleRef": role, "subjects": [subject]})
+
+
+@pytest.mark.parametrize("verbs", [["get", "patch", "create"], ["get", "patch", "create", "list"]], ids=["get", "list"])
+def test_an_account_of_one_namespace_sees_its_own(deployed: Deployed, verbs: list[str]) -> None:
+    """Many objects of a kind are not read across namespaces, nor in a LIST that the account may not make."""
+    narrow(deployed, verbs)
+    names = [f"disk-{number}" for number in range(5)]
+    deployed.publish("main@sha1:1", {path: text for name in names for path, text in disk(deployed, name=name).items()})
+    deployed.put("a", wait=True, timeout="10m", serviceAccountName="narrow")
+    deployed.run_due()
+    poke(deployed, "again: drift")
+    assert len(wait_of(deployed)["waiting"]) == 5
+    for name in names:
+        bind(deployed, name)
+    assert poke(deployed, "again: drift")["status"] == "True"
+
+
+def test_what_an_account_may_not_read_is_waited_for(deployed: Deployed) -> None:
+    """It may be allowed meanwhile; at the timeout it is the health check that failed."""
+    narrow(deployed, ["patch", "create"])
+    deployed.publish("main@sha1:1", disk(deployed))
+    other = {"apiVersion": "v1", "kind": "Secret", "name": "theirs"}
+    deployed.put("a", healthChecks=[other], timeout="10m", serviceAccountName="narrow")
+    deployed.run_due()
+    assert list(wait_of(deployed)["waiting"]) == [f"{deployed.namespace}_theirs__Secret"]
+
+
+def test_a_list_of_itself_alone(deployed: Deployed) -> None:
+    """Nothing to wait for, but health was asked for: it is told, once."""
+    deployed.publish("main@sha1:1", disk(deployed))
+    itself = {"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "name": "a"}
+    deployed.put("a", healthChecks=[itself])
+    deployed.run_due()
+    assert deployed.condition("a")["status"] == "True"
+    healthy = deployed.condition("a", "Healthy")
+    assert (healthy["status"], healthy["reason"]) == ("True", "Succeeded")
+    deployed.again("a")
+    passed = [text for text in told(deployed, "Progressing") if text.startswith("Health check passed")]
+    assert len(passed) == 1
 
 
 def test_an_expression_says_when_an_object_is_healthy(deployed: Deployed) -> None:

@@ -215,6 +215,37 @@ def test_a_wrong_password_is_told_and_the_right_one_is_used(sources: Helm, chart
     assert sources.status(ref)["artifact"]["revision"] == "1.2.0"
 
 
+@pytest.mark.parametrize(
+    ("index", "reason"), [(None, "Failed"), ("entries: [", "IndexationFailed")], ids=["missing", "malformed"]
+)
+def test_an_index_that_is_none_is_told_apart(
+    sources: Helm, charts: ChartServer, index: str | None, reason: str
+) -> None:
+    """What cannot be fetched has another reason than what cannot be read."""
+    file = charts.directory / "index.yaml"
+    if index is None:
+        file.unlink()
+    else:
+        file.write_text(index)
+    name = repository(sources, charts)
+    sources.settle(name)
+    found = {kind: sources.condition(name, kind).get("reason") for kind in ("Ready", "FetchFailed")}
+    assert found == {"Ready": reason, "FetchFailed": reason}
+    assert [told for told, _ in sources.events()] == [reason]
+
+
+def test_the_event_of_an_artifact_names_it(sources: Helm, charts: ChartServer) -> None:
+    """Revision and digest stand under the group of the object, where whoever delivers events looks for them."""
+    name = repository(sources, charts)
+    sources.settle(name)
+    artifact = sources.status(name)["artifact"]
+    (event,) = sources.state.events_after(limit=1000)
+    assert json.loads(event.data)["metadata"] == {
+        "source.toolkit.fluxcd.io/revision": artifact["revision"],
+        "source.toolkit.fluxcd.io/digest": artifact["digest"],
+    }
+
+
 def test_a_damaged_package_is_not_used(sources: Helm, charts: ChartServer) -> None:
     """The index's digest decides."""
     repository(sources, charts)

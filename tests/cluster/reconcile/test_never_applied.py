@@ -56,17 +56,6 @@ def test_an_expression_that_does_not_compile_attempts_nothing(deployed: Deployed
     assert "lastAttemptedRevision" not in deployed.status("a")
 
 
-def test_deletions_at_the_end_name_the_revision(deployed: Deployed) -> None:
-    """The event carries the revision that had been applied."""
-    deployed.publish(REVISION, _files(deployed))
-    deployed.put("a")
-    deployed.settle()
-    deployed.delete("a")
-    deployed.run_due()
-    (event,) = [event for event in deployed.events() if event["message"].endswith(" deleted")]
-    assert event["metadata"] == {"kustomize.toolkit.fluxcd.io/revision": REVISION}
-
-
 def test_no_ledger_is_looked_for(deployed: Deployed) -> None:
     """Saving the first one shows that there was none."""
     deployed.publish(REVISION, _files(deployed))

@@ -10,7 +10,7 @@ import pytest
 from fleetbeat.errors import (
     AuthenticationFailed,
     ChartPullFailed,
-    IndexationFailed,
+    IndexNotFetched,
     InvalidChartReference,
     InvalidURL,
     Retryable,
@@ -30,7 +30,7 @@ ME = HttpCredentials("me", "hunter2")
 
 def client(url: str, account: HttpCredentials = ANONYMOUS, seconds: float = 10, **options: bool) -> Client:
     """A client for indexes."""
-    return Client.of(url, account, Deadline.after(seconds, IndexationFailed), **options)
+    return Client.of(url, account, Deadline.after(seconds, IndexNotFetched), **options)
 
 
 def test_an_index_is_asked_for_conditionally(server: ChartServer, tmp_path: Path) -> None:
@@ -86,10 +86,10 @@ def test_encryption_is_never_left(tmp_path: Path, server: ChartServer) -> None:
         found = fetch_index(client(secure.url, trusting), None, "", tmp_path)
         assert found.archive is not None
         found.archive.close()
-        with pytest.raises(IndexationFailed, match="TLS failed"):
+        with pytest.raises(IndexNotFetched, match="TLS failed"):
             fetch_index(client(secure.url), None, "", tmp_path)
         secure.faults.redirects["/index.yaml"] = f"{server.url}/index.yaml"
-        with pytest.raises(IndexationFailed, match="not encrypted"):
+        with pytest.raises(IndexNotFetched, match="not encrypted"):
             fetch_index(client(secure.url, trusting), None, "", tmp_path)
 
 
@@ -98,9 +98,9 @@ def test_encryption_is_never_left(tmp_path: Path, server: ChartServer) -> None:
     [
         (401, AuthenticationFailed, "check the Secret"),
         (403, AuthenticationFailed, "HTTP 403"),
-        (404, IndexationFailed, "URL above the index.yaml"),
-        (429, IndexationFailed, "HTTP 429"),
-        (500, IndexationFailed, "HTTP 500"),
+        (404, IndexNotFetched, "URL above the index.yaml"),
+        (429, IndexNotFetched, "HTTP 429"),
+        (500, IndexNotFetched, "HTTP 500"),
     ],
 )
 def test_an_answer_that_is_none_has_its_reason(
@@ -134,14 +134,14 @@ def test_what_is_not_listed_says_what_is(connect: Connect) -> None:
 def test_too_much_is_refused(server: ChartServer) -> None:
     """The cap holds whatever the server says of the length."""
     (server.directory / "big").write_bytes(bytes(3 << 20))
-    with pytest.raises(IndexationFailed, match="more than the 2 MiB"):
+    with pytest.raises(IndexNotFetched, match="more than the 2 MiB"):
         client(server.url).get(f"{server.url}/big", BytesIO(), 2 << 20)
 
 
 def test_a_slow_server_is_not_waited_for_beyond_the_timeout(server: ChartServer, tmp_path: Path) -> None:
     """spec.timeout bounds the whole."""
     server.faults.delay = 3
-    with pytest.raises(IndexationFailed, match=r"timeout|in time"):
+    with pytest.raises(IndexNotFetched, match=r"timeout|in time"):
         fetch_index(client(server.url, seconds=0.3), None, "", tmp_path)
 
 
