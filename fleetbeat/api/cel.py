@@ -38,7 +38,13 @@ def holds(expression: str, field: str, values: Mapping[str, Any], functions: Fun
     try:
         answer = program.execute(context)
     except Exception as error:  # a helper called on the wrong type raises whatever Python raises
-        raise InvalidExpression(f"{field}: {type(error).__name__}: {str(error).splitlines()[0]}") from error
+        raise InvalidExpression(f"{field}: {_said(error)}") from error
     if not isinstance(answer, bool):
         raise InvalidExpression(f"{field}: the expression must give true or false, not {type(answer).__name__}")
     return answer
+
+
+def _said(error: Exception) -> str:
+    """The first sentence; the others advise whoever embeds CEL."""
+    said = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
+    return f"no such key: {said}" if isinstance(error, KeyError) else said
