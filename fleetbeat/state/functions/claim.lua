@@ -6,6 +6,7 @@
 -- from those, consumers that were only requested, and where there are many of them, those of one new artifact. While a sweep
 -- of requests lives, and for a pause after it, further requests of its cluster are put off, so that they gather; see
 -- schedule.lua for why that delays none by more than two seconds. Those that only wait for health share looks likewise.
+-- Urgent refs come first, but for a part of the room that now and then goes to those that are long overdue.
 --
 -- {S}:due:<cluster> {S}:front {S}:held {S}:run {S}:lease {S}:inflight {S}:sweeps {S}:asking {S}:asked:<cluster> {S}:pause:<why>:<cluster>   see schedule.lua
 -- {S}:why {S}:poked {S}:meta   read; the reasons of what is handed out go along with it
@@ -19,6 +20,8 @@ local SWEEP_LEASES = 4
 local GATHERED = 8  -- from this many due consumers of one new artifact on, one look at all of them comes first
 local STRETCH = 4  -- times its size that a sweep may have, lest a group is torn apart
 local PUT_OFF = 1000  -- ms that a request waits at most for the sweep that is under way
+local OVERDUE = 2000  -- ms after which refs that are due take a part of the room before urgent ones, and how often they may
+local OVERDUE_PART = 4  -- of a cluster's room, one in so many
 local IDLE_WAIT = 60000
 
 local function reap(shard, now)
@@ -165,11 +168,10 @@ local function write_page(shard, cluster, out)
   if looks(shard) then bulk('HDEL', key(shard, 'poked'), out.why) end
 end
 
--- Take a page of a cluster's due refs; true when all of it was taken, so that there may be more.
-local function take_page(batch, room, cluster)
+-- Take a page of a cluster's refs that were due between two times; true when all of it was taken, so that there may be more.
+local function take_page(batch, room, cluster, from, to, want)
   local shard = batch.shard
-  local want = math.max(MIN_PAGE, math.min(PAGE, room.left))
-  local page = redis.call('ZRANGEBYSCORE', key(shard, 'due:' .. cluster), '-inf', batch.now, 'WITHSCORES', 'LIMIT', 0, want)
+  local page = redis.call('ZRANGEBYSCORE', key(shard, 'due:' .. cluster), from, to, 'WITHSCORES', 'LIMIT', 0, want)
   if #page == 0 then return false end
   local refs = {}
   for i = 1, #page, 2 do table.insert(refs, page[i]) end
@@ -204,13 +206,29 @@ local function write_counts(batch, room, cluster)
   end
 end
 
-local function take_cluster(batch, cluster)
+-- In a crowd of urgent refs the others come last; so, now and then, those that have waited for long are taken first. A look
+-- that they share is one message however many they are, so whoever was applied is told of his health before all others are.
+local function take_overdue(batch, room, cluster)
+  if pause_of(batch.shard, 'overdue', cluster) > 0 then return end
+  local part = math.max(1, math.floor(room.left / OVERDUE_PART))
+  local rest = room.left - part
+  room.left = part
+  take_page(batch, room, cluster, 0, batch.now - OVERDUE, PAGE)
+  if room.taken > 0 then begin_pause(batch.shard, 'overdue', cluster, OVERDUE) end
+  room.left = room.left + rest
+end
+
+local function take_cluster(batch, cluster, urgent)
   local busy = tonumber(redis.call('HGET', key(batch.shard, 'inflight'), cluster) or 0)
   local asking = redis.call('HEXISTS', key(batch.shard, 'asking'), cluster) == 1
   local room = {left = batch.cluster_cap - busy, taken = 0, sweeps = {}, asking = asking, asks = 0, pauses = {}}
   for _, why in ipairs({REQUESTED, HEALTH}) do room.pauses[why] = pause_of(batch.shard, why, cluster) end
   if room.left > 0 then
-    while take_page(batch, room, cluster) do end
+    if urgent then take_overdue(batch, room, cluster) end
+    local taken_all = true
+    while taken_all do
+      taken_all = take_page(batch, room, cluster, '-inf', batch.now, math.max(MIN_PAGE, math.min(PAGE, room.left)))
+    end
   end
   write_counts(batch, room, cluster)
 end
@@ -223,7 +241,7 @@ local function take_clusters(batch)
       redis.call('SADD', key(batch.shard, 'held'), '*')
       return
     end
-    take_cluster(batch, first[1])
+    take_cluster(batch, first[1], tonumber(first[2]) < 0)
   end
 end
 

@@ -38,6 +38,26 @@ def test_urgent_refs_come_first(registry: Registry) -> None:
     assert sorted(names(registry)) == ["a", "b", "other"]
 
 
+def overdue(registry: Registry, *names: str) -> None:
+    """They have been due for three seconds."""
+    registry.state.poke([ref(name) for name in names], "due")
+    seconds, _ = registry.state.command("TIME")
+    for name in names:
+        registry.state.command("ZADD", f"fb:{{{SHARD}}}:due:hub", int(seconds) * 1000 - 3000, ref(name))
+
+
+def test_a_crowd_of_urgent_refs_leaves_a_part_to_those_long_overdue(registry: Registry) -> None:
+    """Once in two seconds; else what is urgent still comes first."""
+    crowd = [f"u{number}" for number in range(20)]
+    registry.settled(*(record(name) for name in (*crowd, *"abcd")))
+    registry.state.poke([ref(name) for name in crowd], "webhook", urgent=True)
+    overdue(registry, *"abcd")
+    first = registry.claim(cluster_cap=8)
+    assert [(run.ref, run.urgent) for run in first[:2]] == [(ref("a"), False), (ref("b"), False)]
+    assert [run.urgent for run in first[2:]] == [True] * 6
+    assert all(run.urgent for run in registry.claim(cluster_cap=16))
+
+
 def test_a_claimed_ref_is_not_claimed_again(registry: Registry) -> None:
     """Two beats never get the same ref."""
     registry.settled(record("a"))
@@ -234,11 +254,10 @@ def test_a_sweep_does_not_tear_a_group_apart(registry: Registry) -> None:
     """It grows over its size while the group lasts, up to four times; groups meet in one sweep while it has room."""
     sizes = {"aaaa": 2, "bbbb": 4, "cccc": 2, "dddd": 13}
     due = f"fb:{{{SHARD}}}:due:hub"
-    for at, (group, size) in enumerate(sizes.items(), 1):
-        records = [record(f"{group}-{i:02}", group=group) for i in range(size)]
-        registry.settled(*records, sweepable=True)
-        for one in records:
-            registry.state.command("ZADD", due, at, one.ref)
+    records = [record(f"{group}-{i:02}", group=group) for group, size in sizes.items() for i in range(size)]
+    registry.settled(*records, sweepable=True)
+    for one in records:
+        registry.state.command("ZADD", due, list(sizes).index(one.group) + 1, one.ref)
     registry.state.command("ZADD", f"fb:{{{SHARD}}}:front", 1, "hub")
     sweeps = registry.state.claim(SHARD, sweep_size=3).sweeps
     held = [{ref.rpartition("/")[2].partition("-")[0] for ref in sweep.refs} for sweep in sweeps]

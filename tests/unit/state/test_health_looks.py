@@ -72,6 +72,21 @@ def test_a_run_knows_whether_it_only_looks(reasons: str, expected: bool) -> None
     assert is_health(reasons) is expected
 
 
+def test_looks_do_not_wait_for_the_end_of_a_crowd(registry: Registry) -> None:
+    """Those that are long overdue share one message of it, however many they are."""
+    names = [f"w{number}" for number in range(30)]
+    waiting(registry, *names, next_ms=0)
+    seconds, _ = registry.state.command("TIME")
+    for name in names:
+        registry.state.command("ZADD", f"fb:{{{SHARD}}}:due:hub", int(seconds) * 1000 - 3000, ref(name))
+    crowd = [f"u{number}" for number in range(8)]
+    registry.add(*(record(name) for name in crowd))
+    registry.state.poke([ref(name) for name in crowd], "webhook", urgent=True)
+    claimed = registry.state.claim(SHARD, cluster_cap=4)
+    assert [(len(sweep.refs), sweep.why) for sweep in claimed.sweeps] == [(30, HEALTH)]
+    assert [run.urgent for run in claimed.runs] == [True] * 3
+
+
 def test_looks_gather(registry: Registry) -> None:
     """For a moment after one was handed out, however quickly it ended."""
     waiting(registry, *"abc")
