@@ -44,8 +44,8 @@ CANCELED = "HealthCheckCanceled"
 """Reason of the event, as with Flux."""
 HERE = Health(State.CURRENT)
 """Of an object that is ready by existing."""
-UNTOLD = 1.0
-"""Seconds of waiting that are not worth a status of their own: most objects are healthy by then."""
+UNTOLD, UNTOLD_LOOKS = 1.0, 2
+"""Seconds of waiting, and looks, that are not worth a status of their own: most objects are healthy by then."""
 
 
 def resume_wait(work: KustomizationWork) -> Outcome | None:
@@ -187,7 +187,7 @@ def _judge(work: KustomizationWork, waiting: dict[ObjectId, Health], wait: dict[
     memo = work.memo | {"health": wait | {"looks": wait["looks"] + 1, "waiting": _encode(work, waiting)}}
     summary = f"waiting for {describe(waiting)}"
     shares = Shares.HEALTH if _only_ours(memo, work.rules) and not memo.get("left") else Shares.NONE
-    if took < UNTOLD and not work.cancelled:
+    if (took < UNTOLD or wait["looks"] < UNTOLD_LOOKS) and not work.cancelled:
         return Outcome(summary, memo=memo, next_in=next_look(wait["looks"]), shares=shares)
     message = f"Running health checks for revision {work.revision} with a timeout of {format_duration(work.timeout)}"
     status = work.attempt.progressing(message, **fields(work, None))
