@@ -2,9 +2,9 @@
 
 A stage reads like a sentence: resolve, read metadata, look (dry run), refuse or write, settle. Nothing of a stage is
 written when the API server refuses any object of it, unless the options say that the others are to be; where only one
-is to be written, its write needs no dry run. What
-the ledger and the fingerprints say is unchanged costs no more than its metadata. The ledger itself is the caller's to
-save: a superset before, exact after.
+is to be written, its write needs no dry run. What the ledger and the fingerprints say is unchanged costs no more than
+its metadata, and nothing where the options vouch for it. The ledger itself is the caller's to save: a superset before,
+exact after.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _read_live(run: _Run, wanted: Iterable[Desired]) -> dict[ObjectId, Live]:
     kinds: dict[Resource, list[ObjectId]] = defaultdict(list)
     for desired in wanted:
         entry = run.ledger.entries.get(desired.id)
-        if entry is not None and entry.uid and entry.digest in ("", desired.digest):
+        if entry is not None and entry.uid and entry.digest in ("", desired.digest) and not _is_vouched(run, desired):
             kinds[desired.resource].append(desired.id)
     found: dict[ObjectId, Live] = {}
     for resource, ids in kinds.items():
@@ -166,6 +166,12 @@ def _read_kind(run: _Run, resource: Resource, ids: Sequence[ObjectId]) -> dict[O
             pass  # the account may read its own namespaces only
     read = pool.run_all(lambda oid: get_metadata(run.target.client, resource, oid.namespace, oid.name), ids)
     return {oid: live for oid, live in zip(ids, read, strict=True) if live is not None}
+
+
+def _is_vouched(run: _Run, desired: Desired) -> bool:
+    entry = run.ledger.entries.get(desired.id)
+    same = entry is not None and bool(entry.fingerprint) and entry.digest == desired.digest
+    return same and desired.id in run.options.vouched and not run.options.full
 
 
 def _look_at_all(run: _Run, wanted: Sequence[Desired], live: Mapping[ObjectId, Live]) -> list[Looked]:
@@ -201,7 +207,7 @@ def _settled(run: _Run, desired: Desired, live: Live | None) -> Looked | None:
     if marks.ignored(desired.metadata):
         return Looked(desired, Verdict.SKIP, live)
     if live is None:
-        return None
+        return Looked(desired, Verdict.KEEP) if _is_vouched(run, desired) else None
     if marks.once(desired.metadata) or marks.ignored({"labels": live.labels, "annotations": live.annotations}):
         return Looked(desired, Verdict.SKIP, live)
     entry = run.ledger.entries[desired.id]
@@ -224,7 +230,8 @@ def _write_all(run: _Run, looked: Sequence[Looked]) -> list[Written]:
 def _finish(run: _Run, found: Looked) -> Written:
     terminating = found.live is not None and found.live.deleting
     if found.verdict is Verdict.KEEP:
-        return Written(found, "unchanged", entry_of(found.desired, found.live), terminating=terminating)
+        entry = entry_of(found.desired, found.live) if found.live else run.ledger.entries[found.desired.id]
+        return Written(found, "unchanged", entry, terminating=terminating)
     if found.verdict is Verdict.SKIP:
         return Written(found, "skipped", _skipped_entry(run, found))
     written = write(run.target, found, run.options)

@@ -33,5 +33,7 @@ class ApplyOptions:
     """How the names begin of field managers whose fields are taken over besides kubectl's."""
     early: frozenset[tuple[str, str]] = frozenset()
     """(group, kind) of what is applied in a stage of its own before all others."""
+    vouched: frozenset[ObjectId] = frozenset()
+    """Objects that are known to be as the ledger says: while their intent is the same, nobody need read them."""
     ignore: tuple[Rule, ...] = ()
     """Fields that others have the say of once an object exists (spec.ignore)."""

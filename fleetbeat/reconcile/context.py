@@ -15,6 +15,7 @@ from fleetbeat.kube.identity import hub_id
 from fleetbeat.reconcile import digestkey
 from fleetbeat.reconcile.lease import Heartbeat
 from fleetbeat.reconcile.targets import Targets
+from fleetbeat.reconcile.watches import Watches
 from fleetbeat.render.cache import RenderCache
 from fleetbeat.render.engine import Engine
 from fleetbeat.settings import Settings
@@ -75,6 +76,11 @@ class Context:
     def targets(self) -> Targets:
         """The clusters that this process applies to."""
         return Targets(self.hub, self.settings.default_kubeconfig_service_account)
+
+    @cached_property
+    def watches(self) -> Watches:
+        """Which clusters the observer sees."""
+        return Watches(self.state)
 
     @cached_property
     def hub_id(self) -> str:

@@ -32,6 +32,7 @@ from fleetbeat.reconcile.kustomization_work import RETRY_SOON, KustomizationWork
 from fleetbeat.reconcile.outcome import Outcome
 from fleetbeat.reconcile.pruning import prune_stale, tell_brake
 from fleetbeat.reconcile.run import Pipeline
+from fleetbeat.reconcile.vouching import vouched
 from fleetbeat.render.kustomize import render
 from fleetbeat.render.links import told
 from fleetbeat.state import Shares
@@ -234,6 +235,7 @@ def _options(work: KustomizationWork) -> ApplyOptions:
         valid=valid,
         digest_key=work.ctx.digest_key,
         secretive=work.built.secretive,
+        vouched=vouched(work),
     )
 
 
