@@ -23,7 +23,7 @@ import yaml
 
 from tools import binaries
 from tools.gitserver import Access
-from tools.pki import Authority, KeyPair
+from tools.pki import Authority
 from workers.embedded import ports
 
 TEMPLATE = """\
@@ -97,7 +97,7 @@ class ChartServer:
         self.faults = Faults()
         self.seen: list[Seen] = []
         self.authority = Authority("chart authority") if tls else None
-        self._tls = self._context() if tls else None
+        self._tls = self.authority.server("127.0.0.1", "localhost").server_context() if self.authority else None
         self._http: ThreadingHTTPServer | None = None
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -144,16 +144,6 @@ class ChartServer:
     def serves(self, listener: ThreadingHTTPServer) -> bool:
         """Whether this is the listener in use: connections that outlive a stop get no answer."""
         return listener is self._http
-
-    def _context(self) -> ssl.SSLContext:
-        assert self.authority is not None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        pair: KeyPair = self.authority.server("127.0.0.1", "localhost")
-        with tempfile.NamedTemporaryFile() as file:  # the ssl module reads certificates from files only
-            file.write(pair.certificate + pair.key)
-            file.flush()
-            context.load_cert_chain(file.name)
-        return context
 
     def __enter__(self) -> ChartServer:
         self.start()

@@ -11,7 +11,6 @@ import datetime
 import hmac
 import shutil
 import ssl
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -137,12 +136,7 @@ class GitServer:
 
     def _context(self, client_certificates: bool, lifetime: datetime.timedelta) -> ssl.SSLContext:
         assert self.authority is not None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        pair = self.authority.server("127.0.0.1", "localhost", lifetime=lifetime)
-        with tempfile.NamedTemporaryFile() as file:  # the ssl module reads certificates from files only
-            file.write(pair.certificate + pair.key)
-            file.flush()
-            context.load_cert_chain(file.name)
+        context = self.authority.server("127.0.0.1", "localhost", lifetime=lifetime).server_context()
         if client_certificates:
             context.load_verify_locations(cadata=self.ca.decode())
             context.verify_mode = ssl.CERT_REQUIRED

@@ -12,7 +12,6 @@ import hmac
 import json
 import socket
 import ssl
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -174,7 +173,9 @@ class TokenServer:
 
     def start(self) -> None:
         if self._http is None:
-            self._http = _Tokens(self, server_context(self._authority) if self._authority else None)
+            self._http = _Tokens(
+                self, self._authority.server("127.0.0.1", "localhost").server_context() if self._authority else None
+            )
             threading.Thread(target=self._http.serve_forever, args=(0.02,), name="tokens", daemon=True).start()
 
     def stop(self) -> None:
@@ -245,17 +246,6 @@ class _TokenHandler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet: `TokenServer.asked` is the log."""
-
-
-def server_context(authority: Authority) -> ssl.SSLContext:
-    """TLS with a certificate for this machine."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    pair = authority.server("127.0.0.1", "localhost")
-    with tempfile.NamedTemporaryFile() as file:  # the ssl module reads certificates from files only
-        file.write(pair.certificate + pair.key)
-        file.flush()
-        context.load_cert_chain(file.name)
-    return context
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:

@@ -18,9 +18,7 @@ _LONGEST = 250
 
 def vouched(work: KustomizationWork) -> frozenset[ObjectId]:
     """The objects that are as the ledger says; none where anything but a new artifact asked for the run."""
-    reference = work.spec.source_ref
-    source = f"{reference.kind}/{reference.namespace or work.ref.namespace}/{reference.name}"
-    if work.why != artifact_reason(source) or len(work.why) > _LONGEST or work.requested:
+    if work.why != artifact_reason(str(work.source)) or len(work.why) > _LONGEST or work.requested:
         return frozenset()
     if not work.ctx.watches.live(work.cluster):
         return frozenset()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,7 +45,7 @@ class FakeRegistry:
         self._scripts: dict[str, Script] = {}
         self._http = _Listener(self)
         if identity is not None:
-            self._http.socket = _context(identity).wrap_socket(self._http.socket, server_side=True)
+            self._http.socket = identity.server_context().wrap_socket(self._http.socket, server_side=True)
 
     def on(self, path: str, reply: Reply | Script) -> None:
         """Answer `path` (without query) so from now on."""
@@ -80,15 +78,6 @@ class FakeRegistry:
     ) -> None:
         self._http.shutdown()
         self._http.server_close()
-
-
-def _context(identity: KeyPair) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile() as file:  # the ssl module reads certificates from files only
-        file.write(identity.certificate + identity.key)
-        file.flush()
-        context.load_cert_chain(file.name)
-    return context
 
 
 class _Listener(ThreadingHTTPServer):

@@ -46,6 +46,19 @@ def kubeconfig(server: str, ca: bytes) -> dict[str, str]:
     return {"name": "clusterUser", "value": base64.b64encode(yaml.safe_dump(document).encode()).decode()}
 
 
+def key_file(token_uri: str) -> dict[str, str]:
+    """Of a Google service account, whose tokens are given there."""
+    key = rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return {
+        "type": "service_account",
+        "client_email": "worker@fleet.iam.gserviceaccount.com",
+        "private_key": key.decode(),
+        "token_uri": token_uri,
+    }
+
+
 @contextmanager
 def scripted_azure(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[FakeRegistry]:
     """Azure's management, the worker's managed identity and Entra, all by TLS; the cluster `AKS` has no endpoint yet.
@@ -85,18 +98,9 @@ def scripted_google(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[F
 
     Tokens are `own`, `exchanged`, and `deployer` for the account `GOOGLE_ACCOUNT`.
     """
-    key = rsa.generate_private_key(65537, 2048).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
     with FakeRegistry() as vendor:
         url = f"http://{vendor.host}"
-        account = {
-            "type": "service_account",
-            "client_email": "worker@fleet.iam.gserviceaccount.com",
-            "private_key": key.decode(),
-            "token_uri": f"{url}/token",
-        }
-        (folder / "account.json").write_text(json.dumps(account))
+        (folder / "account.json").write_text(json.dumps(key_file(f"{url}/token")))
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(folder / "account.json"))
         monkeypatch.setenv("GCE_METADATA_HOST", vendor.host)
         for name in ("API", "EXCHANGE", "IAM"):

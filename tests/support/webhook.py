@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 from fleetbeat.kube.client import KubeClient
@@ -40,14 +38,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def refusing(client: KubeClient, namespace: str, scratch: Path) -> Iterator[str]:
+def refusing(client: KubeClient, namespace: str) -> Iterator[str]:
     """The webhook at work in `namespace`; gives its name."""
     authority = Authority("webhook")
-    pair = authority.server("127.0.0.1")
-    pem = scratch / "webhook.pem"
-    pem.write_bytes(pair.certificate + pair.key)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
+    context = authority.server("127.0.0.1").server_context()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()

@@ -15,6 +15,8 @@ from fleetbeat.api.refs import ObjectId
 from fleetbeat.errors import CommandFailed
 from fleetbeat.kube.ignoring import compile_rules
 from fleetbeat.kube.marks import owner_labels
+from fleetbeat.kube.reach import Reach
+from fleetbeat.kube.target import Target
 from fleetbeat.reconcile.targets import Targets
 from workers.cli import comparison, localtree
 from workers.cli.comparison import Brought, Difference
@@ -46,7 +48,7 @@ def diff(options: Options, access: Access) -> bool:
     with Progress(options.name, sys.stderr) as progress:
         built = localtree.build(options, access, hub, progress)
         progress.update(f"comparing {sum(len(one.objects) for one in built)} objects with the cluster")
-        found = [_differences(one, built, hub) for one in built]
+        found = _differences(built, hub)
     out = Terminal()
     for difference in (difference for differences in found for difference in differences):
         for line in _printed(difference, out):
@@ -58,12 +60,21 @@ def diff(options: Options, access: Access) -> bool:
     return any(changed)
 
 
-def _differences(built: Local, all_built: Sequence[Local], hub: Hub) -> list[Difference]:
+def _differences(built: Sequence[Local], hub: Hub) -> list[list[Difference]]:
+    """Of each, on its cluster, where what the others bring is as good as there."""
+    places = {where: [one for one in built if reach(one.obj) == where] for where in map(_where, built)}
+    brought = {where: Brought.by([obj for one in there for obj in one.objects]) for where, there in places.items()}
+    targets = Targets(hub.client)
+    return [_of_one(one, targets.reach(_where(one)), brought[_where(one)]) for one in built]
+
+
+def _where(built: Local) -> Reach:
+    return reach(built.obj)
+
+
+def _of_one(built: Local, target: Target, brought: Brought) -> list[Difference]:
     """Of the objects in the order of apply, then of what would be pruned."""
-    where = reach(built.obj)
-    target = Targets(hub.client).reach(where)
     owner = owner_labels(built.ref)
-    brought = Brought.by([obj for one in all_built if reach(one.obj) == where for obj in one.objects])
     found = comparison.compare(target, built.objects, owner, compile_rules(built.spec.ignore or ()), brought)
     if built.spec.prune and not any(one.problem for one in found):
         wanted = {ObjectId.of(obj) for obj in built.objects}

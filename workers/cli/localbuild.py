@@ -151,7 +151,9 @@ class _Reader(HubReader):
 
     def __init__(self, client: KubeClient | None) -> None:
         """client: None where no cluster is asked."""
-        self._client = client
+        if client is not None:
+            super().__init__(client)
+        self._asks = client is not None
         self._brought: dict[tuple[str, str, str], Obj] = {}
 
     def bring(self, objects: list[Obj]) -> None:
@@ -168,10 +170,9 @@ class _Reader(HubReader):
     def _get(self, plural: str, namespace: str, name: str) -> Obj:
         brought = self._brought.get((plural, namespace, name))
         if brought is None:
-            if self._client is None:
+            if not self._asks:
                 raise NotFound(f"{plural} {namespace}/{name}", status=404)
-            found: Obj = self._client.get(f"/api/v1/namespaces/{namespace}/{plural}/{name}")
-            return found
+            return super()._get(plural, namespace, name)
         plain = (brought.get("stringData") or {}).items()
         encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in plain}
         return {**brought, "data": {**(brought.get("data") or {}), **encoded}}

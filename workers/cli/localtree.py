@@ -86,9 +86,7 @@ def _kustomization(options: Options, access: Access, hub: Hub | None) -> Obj:
         if hub is None:
             raise CommandFailed("--dry-run needs --kustomization-file, because it asks no cluster")
         return hub.get(KIND, ref)
-    mine = _from_file(options.file, ref)
-    live = hub.find(ref) if hub is not None else None
-    return {**mine, "status": (live or {}).get("status") or {}, "live": live is not None}
+    return _as_applied(_from_file(options.file, ref), hub)
 
 
 def _from_file(file: Path, ref: Ref) -> Obj:
@@ -104,11 +102,7 @@ def _from_file(file: Path, ref: Ref) -> Obj:
         metadata = document.get("metadata") or {}
         ours = str(document.get("apiVersion")).startswith(f"{KIND.group}/")
         if ours and metadata.get("name") == ref.name and metadata.get("namespace") in (None, ref.namespace):
-            return {
-                **document,
-                "metadata": {**metadata, "namespace": ref.namespace},
-                "spec": document.get("spec") or {},
-            }
+            return {**document, "metadata": {**metadata, "namespace": ref.namespace}}
     raise CommandFailed(f"--kustomization-file {file} has no Kustomization {ref.name} of namespace {ref.namespace}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -22,9 +21,9 @@ def bad(managed: Managed, name: str) -> Object:
 
 
 @pytest.fixture
-def webhook(managed: Managed, tmp_path: Path) -> Iterator[str]:
+def webhook(managed: Managed) -> Iterator[str]:
     """A real validating webhook, in force."""
-    with refusing(managed.client, managed.namespace, tmp_path) as name:
+    with refusing(managed.client, managed.namespace) as name:
         until(lambda: _denied(managed), message="the webhook denies")
         yield name
 

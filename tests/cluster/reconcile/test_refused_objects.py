@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,13 +72,13 @@ def test_what_a_failed_apply_wrote_is_remembered(deployed: Deployed) -> None:
     deployed.client.delete(ROLES.path(name=deployed.namespace))
 
 
-def test_valid_objects_are_applied_when_the_annotation_says_so(deployed: Deployed, tmp_path: Path) -> None:
+def test_valid_objects_are_applied_when_the_annotation_says_so(deployed: Deployed) -> None:
     """Ready is False and names each refused object, which keeps its form; what left Git waits for a success."""
     deployed.put("a")
     deployed.annotate("a", apply_valid="enabled")
     names = ("one", "two", "three", "left")
     assert push(deployed, "1", {name: config_map(deployed, name, v="1") for name in names})["status"] == "True"
-    with refusing(deployed.client, deployed.namespace, tmp_path):
+    with refusing(deployed.client, deployed.namespace):
         changed = {name: config_map(deployed, name, v="2", **{REFUSED: "x"}) for name in ("one", "two")}
         changed["three"] = config_map(deployed, "three", v="2")
         deployed.forget()

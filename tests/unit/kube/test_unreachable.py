@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import socket
-import ssl
-from pathlib import Path
 
 import pytest
 
@@ -92,11 +90,8 @@ def authority() -> Authority:
     return Authority("test")
 
 
-def tls_server(folder: Path, authority: Authority, lifetime: datetime.timedelta) -> Server:
-    pair = authority.server("localhost", "127.0.0.1", lifetime=lifetime)
-    (folder / "server.pem").write_bytes(pair.certificate + pair.key)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
+def tls_server(authority: Authority, lifetime: datetime.timedelta) -> Server:
+    context = authority.server("localhost", "127.0.0.1", lifetime=lifetime).server_context()
     running = Server()
     running.http.socket = context.wrap_socket(running.http.socket, server_side=True)
     running.says((200, {}, OBJECT))
@@ -113,10 +108,10 @@ def tls_server(folder: Path, authority: Authority, lifetime: datetime.timedelta)
     ],
 )
 def test_tls_failures_are_explained(
-    tmp_path: Path, authority: Authority, days: int, trust: bool, ignored: tuple[str, ...], message: str | None
+    authority: Authority, days: int, trust: bool, ignored: tuple[str, ...], message: str | None
 ) -> None:
     """Expired and untrusted server certificates have their own sentences."""
-    server = tls_server(tmp_path, authority, datetime.timedelta(days=days))
+    server = tls_server(authority, datetime.timedelta(days=days))
     ca = authority.certificate if trust else Authority("other").certificate
     config = ClusterConfig(server.address.replace("http:", "https:"), ca=ca, ignored=ignored)
     kube = KubeClient(config)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 import yaml
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from pyrage import decrypt
 
 from fleetbeat.errors import BuildFailed
@@ -22,6 +19,7 @@ from fleetbeat.render.sops.keys import CannotOpen, Keys, keys_of
 from fleetbeat.render.sops.unseal import Unsealer
 from tests.support.keyservices import TOKEN, KeyServices, wrap
 from tests.support.sopstool import SopsTool
+from tests.support.vendorapis import key_file
 
 pytestmark = pytest.mark.unit
 
@@ -100,22 +98,9 @@ def test_vault_transit(engine: Engine, tool: SopsTool, services: KeyServices) ->
     assert "does not take connections" in refused(engine, sealed, gone)
 
 
-@pytest.fixture(scope="module")
-def private_key() -> str:
-    """Of a service account."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, form, plain).decode()
-
-
-def test_gcp_kms(engine: Engine, tool: SopsTool, services: KeyServices, private_key: str, tmp_path: Path) -> None:
+def test_gcp_kms(engine: Engine, tool: SopsTool, services: KeyServices) -> None:
     """The account of the Secret logs in; its token goes to Google alone."""
-    account = {
-        "type": "service_account",
-        "client_email": "a@b.iam.gserviceaccount.com",
-        "private_key": private_key,
-        "token_uri": f"{services.url}/token",
-    }
+    account = key_file(f"{services.url}/token")
     sealed = rewrapped(tool, "gcp_kms", {"resource_id": GCP})
     keys = keys_of({"sops.gcp-kms": orjson.dumps(account)}, "Secret a/b", services.post)
     assert opened(engine, sealed, keys) == TEXT

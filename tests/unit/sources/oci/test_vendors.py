@@ -11,8 +11,6 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fleetbeat.artifacts import store
 from fleetbeat.errors import AuthenticationFailed, OCIPullFailed, UnsupportedProvider
@@ -23,6 +21,7 @@ from fleetbeat.sources.oci.login import Access, Login
 from fleetbeat.sources.oci.reference import Repository
 from fleetbeat.sources.oci.wire import Wire
 from tests.support.fakeregistry import FakeRegistry, Reply
+from tests.support.vendorapis import key_file
 
 pytestmark = pytest.mark.unit
 
@@ -71,16 +70,7 @@ def test_aws_gives_a_password_that_is_kept(fake: FakeRegistry, monkeypatch: pyte
 
 def test_gcp_gives_a_token(fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Google's library signs for the service account of the environment."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    account = {
-        "type": "service_account",
-        "project_id": "project",
-        "client_email": "fleet@project.iam.gserviceaccount.com",
-        "private_key": pem.decode(),
-        "token_uri": f"http://{fake.host}/token",
-    }
-    (tmp_path / "account.json").write_text(json.dumps(account))
+    (tmp_path / "account.json").write_text(json.dumps(key_file(f"http://{fake.host}/token")))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
     fake.on("/token", answer({"access_token": "secret", "expires_in": 3600, "token_type": "Bearer"}))
     assert log_in("gcp", GAR) == log_in("gcp", GAR) == Login("oauth2accesstoken", "secret")
