@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from time import time
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 if TYPE_CHECKING:
     from urllib3 import PoolManager
@@ -26,6 +26,8 @@ AWS_LIMITS: dict[str, Any] = {
     "retries": {"total_max_attempts": 2},
 }
 """For every Config of botocore."""
+AWS_ROLE_SECONDS = 3600
+"""How long a role is taken on for."""
 _PEOPLE = ("cli", "powershell", "developer_cli", "shared_token_cache", "visual_studio_code", "broker")
 _MOST_BYTES = 8 << 20
 """Of one answer."""
@@ -42,6 +44,30 @@ class Token:
 
     def __repr__(self) -> str:
         return f"Token(until={self.until:.0f})"
+
+
+class Login(Protocol):
+    """An identity at the vendors that is not the worker's own. Each of these raises where it has none."""
+
+    def who(self) -> str:
+        """Whose it is: equal for nobody else, and as long only as it means the same; nothing secret."""
+
+    def aws(self, region: str) -> Any:
+        """botocore's session."""
+
+    def azure(self) -> Any:
+        """azure-identity's credential, to be closed."""
+
+    def google(self, scopes: Sequence[str]) -> Any:
+        """google-auth's credentials."""
+
+
+def no_login(provider: str, login: Login | None, error: Exception) -> str:
+    """For people: that `login`, or the worker's own identity, is of no use; the error's own text stays out."""
+    whose, advice = ("worker's own identity", "check the identity of the source role's Pods")
+    if login is not None:
+        whose, advice = "service account's identity", "check its annotations, and what the vendor lets it be"
+    return f"spec.provider {provider}: the {whose} gives no login ({type(error).__name__}); {advice}"
 
 
 def google(scopes: Sequence[str], credentials: Any = None) -> Token:

@@ -68,6 +68,9 @@ class Settings:
     accounts may log in."""
     default_decryption_service_account: str = ""
     """`FLEETBEAT_DEFAULT_DECRYPTION_SERVICE_ACCOUNT`: fills an absent `spec.decryption.serviceAccountName`."""
+    default_source_service_account: str = ""
+    """`FLEETBEAT_DEFAULT_SOURCE_SERVICE_ACCOUNT`: the service account whose identity a source with a cloud's provider
+    has where its spec names none, instead of the worker's own."""
     custom_apply_stage_kinds: tuple[str, ...] = ()
     """`FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS`: kinds with a stage of their own in an apply, after definitions and classes
     and before all others: `group/Kind`, or `Kind` of the core group, comma-separated."""
@@ -103,6 +106,7 @@ class Settings:
             sops_age_secret=_reference(env, "FLEETBEAT_SOPS_AGE_SECRET"),
             sops_vault_config_map=_reference(env, "FLEETBEAT_SOPS_VAULT_CONFIGMAP"),
             default_decryption_service_account=env.get("FLEETBEAT_DEFAULT_DECRYPTION_SERVICE_ACCOUNT", ""),
+            default_source_service_account=env.get("FLEETBEAT_DEFAULT_SOURCE_SERVICE_ACCOUNT", ""),
             custom_apply_stage_kinds=_kinds(env, "FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS"),
             override_managers=_words(env, "FLEETBEAT_OVERRIDE_MANAGERS", ()),
             prune_brake=env.get("FLEETBEAT_PRUNE_BRAKE", ""),

@@ -37,6 +37,14 @@ _JWT = "urn:ietf:params:oauth:token-type:jwt"
 T = TypeVar("T")
 
 
+def identity_of(hub: KubeClient, namespace: str, account: str) -> str:
+    """Which account this is, and who its annotations say it is. Raises Unauthorized when it is not there."""
+    meta = _metadata_of(hub, namespace, account)
+    annotations = meta.get("annotations") or {}
+    said = [annotations.get(name) for name in (ROLE, TENANT, CLIENT, PROVIDER, GOOGLE_ACCOUNT)]
+    return repr((namespace, account, meta["uid"], *said))
+
+
 def aws_session(hub: KubeClient, namespace: str, account: str, region: str) -> Any:
     """botocore's session in the role of a service account. Raises InvalidKubeconfig or Unauthorized."""
     from botocore import UNSIGNED
@@ -49,7 +57,7 @@ def aws_session(hub: KubeClient, namespace: str, account: str, region: str) -> A
     found = aws_asked(
         f"role {role}",
         lambda: sts.assume_role_with_web_identity(
-            RoleArn=role, RoleSessionName="fleetbeat", WebIdentityToken=token, DurationSeconds=3600
+            RoleArn=role, RoleSessionName="fleetbeat", WebIdentityToken=token, DurationSeconds=clouds.AWS_ROLE_SECONDS
         ),
     )["Credentials"]
     session.set_credentials(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
@@ -66,13 +74,14 @@ def aws_client(session: Any, service: str, region: str, **options: Any) -> Any:
 def aws_asked(what: str, ask: Callable[[], T]) -> T:
     """The SDK's answer; its errors as Unauthorized, without their texts, which may quote what was sent."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         return ask()
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown error")
         raise Unauthorized(f"{what}: AWS answers {code}", status=401) from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError) as error:
         raise Unauthorized(f"{what}: {type(error).__name__}", status=401) from error
 
 
@@ -120,12 +129,16 @@ def google_credentials(hub: KubeClient, namespace: str, account: str, scopes: Se
     )
 
 
-def _annotations(hub: KubeClient, namespace: str, account: str) -> Mapping[str, str]:
+def _metadata_of(hub: KubeClient, namespace: str, account: str) -> Mapping[str, Any]:
     try:
-        meta = hub.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}")["metadata"]
+        meta: Mapping[str, Any] = hub.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}")["metadata"]
     except NotFound as error:
         raise Unauthorized(f"ServiceAccount {namespace}/{account} not found", status=401) from error
-    return meta.get("annotations") or {}
+    return meta
+
+
+def _annotations(hub: KubeClient, namespace: str, account: str) -> Mapping[str, str]:
+    return _metadata_of(hub, namespace, account).get("annotations") or {}
 
 
 def _needed(hub: KubeClient, namespace: str, account: str, *names: str) -> Mapping[str, str]:

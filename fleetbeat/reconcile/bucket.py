@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from fleetbeat.api.source import BucketSpec
 from fleetbeat.errors import AccessDenied, AuthenticationFailed, BucketFailed, InvalidSTS, UnsupportedProvider
 from fleetbeat.kube.errors import NotFound
+from fleetbeat.reconcile.cloudlogin import source_login
 from fleetbeat.reconcile.outcome import Outcome
 from fleetbeat.reconcile.politeness import wait_turn
 from fleetbeat.reconcile.run import Pipeline
@@ -41,6 +42,17 @@ class BucketWork(SourceWork[BucketSpec]):
         """The upstream host."""
         return self.spec.endpoint
 
+    @property
+    def ambient(self) -> bool:
+        """Whether an identity at AWS serves instead of a Secret."""
+        return self.spec.provider == "aws" and self.spec.secret_ref is None
+
+    @property
+    def account(self) -> str:
+        """The service account whose identity that is; empty with the worker's own."""
+        named = self.spec.service_account_name or self.ctx.settings.default_source_service_account
+        return named if self.ambient else ""
+
     def facts(self) -> dict[str, Any]:
         """What the artifact was made of."""
         return {"observedIgnore": self.spec.ignore}
@@ -62,15 +74,17 @@ def refuse_unsupported(work: BucketWork) -> Outcome | None:
             f"spec.provider {spec.provider} is not supported; use generic with the S3 interface of the store, or leave "
             "this object to Flux's source-controller"
         )
-    if spec.service_account_name:
-        raise UnsupportedProvider(
-            "spec.serviceAccountName is not supported; use spec.secretRef, or with provider aws the worker's identity"
-        )
+    if spec.service_account_name and spec.provider != "aws":
+        raise UnsupportedProvider("spec.serviceAccountName is for provider aws only; remove it, or use spec.secretRef")
     if spec.sts is not None and (spec.provider, spec.sts.provider) != ("aws", "aws"):
         raise InvalidSTS("spec.sts is supported for provider aws only, with spec.sts.provider aws; use spec.secretRef")
     if spec.sts is not None and spec.secret_ref is not None:
         raise InvalidSTS("spec.sts and spec.secretRef exclude each other; remove one")
-    if spec.provider == "aws" and spec.secret_ref is None and spec.bucket_name == work.ctx.store.settings.bucket:
+    if spec.sts is not None and work.account:
+        raise InvalidSTS(
+            f"spec.sts and ServiceAccount {work.account} exclude each other: its token goes to AWS' own service alone"
+        )
+    if work.ambient and not work.account and spec.bucket_name == work.ctx.store.settings.bucket:
         raise AccessDenied(
             f"spec.bucketName {spec.bucket_name!r} is where Fleetbeat keeps everybody's artifacts, which the worker's "
             "own identity would open; name another bucket or a Secret"
@@ -79,11 +93,14 @@ def refuse_unsupported(work: BucketWork) -> Outcome | None:
 
 
 def read_access(work: BucketWork) -> Outcome | None:
-    """The Secrets that the spec names, read from the hub for this run only."""
+    """The Secrets and the service account that the spec names, read from the hub for this run only."""
     spec = work.spec
-    access = Access(ambient=spec.provider == "aws", sts=spec.sts.endpoint if spec.sts else "")
+    access = Access(ambient=work.ambient and not work.account, sts=spec.sts.endpoint if spec.sts else "")
     if spec.secret_ref is not None:
         access = replace(access, keys=keys_of(*work.secret("secretRef", spec.secret_ref.name)))
+    login = source_login(work.ctx.targets.reader.client, work.ref.namespace, work.account)
+    if login is not None:
+        access = replace(access, keys=bucket.role_keys(bucket_of(spec), login))
     if spec.cert_secret_ref is not None:
         data, name = work.secret("certSecretRef", spec.cert_secret_ref.name)
         ca, certificate, key = certificates_of(data, name)
@@ -95,11 +112,16 @@ def read_access(work: BucketWork) -> Outcome | None:
     return None
 
 
+def bucket_of(spec: BucketSpec) -> bucket.Bucket:
+    """Where the objects are."""
+    return bucket.Bucket(spec.endpoint, spec.bucket_name, spec.insecure, spec.region or "")
+
+
 def fetch_objects(work: BucketWork) -> Outcome | None:
     """List the bucket; objects that make another revision become an archive."""
     spec, standing = work.spec, work.standing()
     found = bucket.fetch(
-        bucket.Bucket(spec.endpoint, spec.bucket_name, spec.insecure, spec.region or ""),
+        bucket_of(spec),
         work.access,
         prefix=spec.prefix or "",
         ignore=spec.ignore,

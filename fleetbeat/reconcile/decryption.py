@@ -15,9 +15,11 @@ from urllib3.exceptions import HTTPError
 
 from fleetbeat.api.kustomize import Decryption
 from fleetbeat.errors import BuildFailed
-from fleetbeat.kube.errors import NotFound
-from fleetbeat.reconcile.keylogins import CloudLogin, VaultLogin
+from fleetbeat.kube.client import KubeClient
+from fleetbeat.kube.errors import KubeError, NotFound
+from fleetbeat.reconcile.cloudlogin import CloudLogin
 from fleetbeat.reconcile.targets import HubReader
+from fleetbeat.reconcile.vaultlogin import VaultLogin
 from fleetbeat.render.sops.keys import CannotOpen, Keys, keys_of, only_age
 from fleetbeat.settings import Settings
 from fleetbeat.sources.credentials import HttpCredentials
@@ -39,9 +41,18 @@ def gather(reader: HubReader, namespace: str, decryption: Decryption, settings: 
     return replace(
         keys,
         where=_where(keys, f"ServiceAccount {namespace}/{account}" if account else ""),
-        login=CloudLogin(reader.client, namespace, account) if account else None,
+        login=key_login(reader.client, namespace, account) if account else None,
         vault_login=VaultLogin(reader, servers, (namespace, account) if account else None, post) if servers else None,
     )
+
+
+def key_login(hub: KubeClient, namespace: str, account: str) -> CloudLogin:
+    """Who a service account is at the vendors' key services; raises CannotOpen."""
+
+    def refusal(error: KubeError) -> CannotOpen:
+        return CannotOpen(f"spec.decryption.serviceAccountName: {error.message}")
+
+    return CloudLogin(hub, namespace, account, refusal)
 
 
 def _stored(reader: HubReader, namespace: str, decryption: Decryption, common: str) -> Keys:

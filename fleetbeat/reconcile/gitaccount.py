@@ -13,6 +13,7 @@ from typing import NamedTuple
 from fleetbeat.api.source import GitRepositorySpec
 from fleetbeat.errors import AuthenticationFailed
 from fleetbeat.kube.errors import NotFound
+from fleetbeat.reconcile.cloudlogin import source_login
 from fleetbeat.reconcile.targets import HubReader
 from fleetbeat.sources.credentials import (
     ANONYMOUS,
@@ -39,17 +40,21 @@ class Login(NamedTuple):
     ssh: bool = False
     url: str = ""
     """With a provider that logs in to one repository."""
+    account: str = ""
+    """The service account that is known to the provider; without it, the worker's own identity serves."""
 
     @classmethod
-    def of(cls, namespace: str, spec: GitRepositorySpec, url: str) -> Login:
-        """That of a spec whose checked URL is `url`."""
+    def of(cls, namespace: str, spec: GitRepositorySpec, url: str, default_account: str) -> Login:
+        """That of a spec whose checked URL is `url`; `default_account` is known to a cloud where it names nobody."""
+        vendor = spec.provider in _VENDORS
         return cls(
             namespace,
             spec.secret_ref.name if spec.secret_ref else "",
             spec.proxy_secret_ref.name if spec.proxy_secret_ref else "",
             spec.provider or "generic",
             is_ssh(url),
-            url if spec.provider in _VENDORS else "",
+            url if vendor else "",
+            (spec.service_account_name or default_account) if vendor else "",
         )
 
     @property
@@ -61,7 +66,8 @@ class Login(NamedTuple):
 def account_of(reader: HubReader, login: Login, deadline: Deadline) -> Account:
     """The account; asks the provider for a login where there is one, so it may take until `deadline`.
 
-    Raises AuthenticationFailed, InvalidProvider or UnsupportedProvider when a Secret is missing or of no use.
+    Raises AuthenticationFailed, InvalidProvider or UnsupportedProvider when a Secret or service account is missing or
+    of no use.
     """
     if login.anonymous:
         return ANONYMOUS
@@ -69,7 +75,8 @@ def account_of(reader: HubReader, login: Login, deadline: Deadline) -> Account:
     via = _secret(reader, login.namespace, login.proxy, "proxySecretRef")
     proxy = proxy_of(via, f"{login.namespace}/{login.proxy}") if login.proxy else None
     if login.provider in _VENDORS:
-        return vendors.account_of(login.provider, login.url, proxy)
+        identity = source_login(reader.client, login.namespace, login.account)
+        return vendors.account_of(login.provider, login.url, proxy, identity)
     name = f"{login.namespace}/{login.secret}"
     origin = f"Secret {name} (spec.secretRef)"
     if login.provider == "github":

@@ -108,7 +108,8 @@ class GitWork(SourceWork[GitRepositorySpec]):
 
 def read_credentials(work: GitWork) -> Outcome | None:
     """The Secrets of the spec, read from the hub for this run only."""
-    login = Login.of(work.ref.namespace, work.spec, Plan.of(work.spec).url)
+    default = work.ctx.settings.default_source_service_account
+    login = Login.of(work.ref.namespace, work.spec, Plan.of(work.spec).url, default)
     work.credentials = account_of(work.ctx.targets.reader, login, Deadline.after(work.timeout))
     return None
 

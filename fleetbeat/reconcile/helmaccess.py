@@ -94,7 +94,7 @@ class HelmAccess:
         def access(place: Repository) -> Access:
             login = self._plain_login(spec)
             as_registry = _AsRegistry.of(spec, with_secret=not login)
-            found = access_of(self.ctx.targets.reader, self.namespace, as_registry, place, deadline)
+            found = access_of(self.ctx, self.namespace, as_registry, place, deadline)
             return replace(found, login=login) if login else found
 
         deadline = Deadline.after(seconds_of(spec), ChartPullFailed)

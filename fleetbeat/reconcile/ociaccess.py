@@ -1,7 +1,8 @@
 """Who we are to a registry: from the Secrets and service account that a spec names to an Access.
 
 Owns the order of the places that an account may come from: `secretRef`, then the pull secrets of the service account,
-then the identity of a cloud. For OCIRepositories and for charts in registries alike.
+then the identity of a cloud: that of the service account, or where none is named, the worker's own. For OCIRepositories
+and for charts in registries alike.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from dataclasses import replace
 from typing import Protocol
 
 from fleetbeat.api.meta import LocalRef
-from fleetbeat.errors import AuthenticationFailed, UnsupportedProvider
+from fleetbeat.errors import AuthenticationFailed
 from fleetbeat.kube.errors import NotFound
+from fleetbeat.reconcile.cloudlogin import source_login
+from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.targets import HubReader
 from fleetbeat.sources.bucket.access import certificates_of
 from fleetbeat.sources.credentials import HttpCredentials, proxy_of
@@ -40,34 +43,26 @@ class RegistrySpec(Protocol):
     def provider(self) -> str: ...
 
 
-def access_of(
-    reader: HubReader, namespace: str, spec: RegistrySpec, repository: Repository, deadline: Deadline
-) -> Access:
+def access_of(ctx: Context, namespace: str, spec: RegistrySpec, repository: Repository, deadline: Deadline) -> Access:
     """How `spec` reaches the registry; AuthenticationFailed when what it names is missing or of no use."""
+    reader = ctx.targets.reader
     access = Access(trust=_trust(reader, namespace, spec), insecure=spec.insecure)
     names = [spec.secret_ref.name] if spec.secret_ref else []
-    if not names and spec.provider != "generic":
-        return _ambient(spec, repository, access, deadline)
     if spec.service_account_name:
         names += _pull_secrets(reader, namespace, spec.service_account_name)
     for name, data in _secrets(reader, namespace, spec, names):
         login = find_login(data, f"{namespace}/{name}", repository)
         if login is not None:
             return replace(access, login=login, advice=f"check the account in Secret {namespace}/{name}")
+    if spec.provider != "generic" and not spec.secret_ref:
+        account = spec.service_account_name or ctx.settings.default_source_service_account
+        identity = source_login(reader.client, namespace, account)
+        login = vendors.login(spec.provider, repository, access, deadline, identity)
+        whose = f"ServiceAccount {namespace}/{account}" if account else "the worker's identity"
+        return replace(access, login=login, advice=f"give {whose} at {spec.provider} the right to read it")
     if names:
         return replace(access, advice=f"no account for {repository.host} is in Secret {', '.join(names)}")
     return access
-
-
-def _ambient(spec: RegistrySpec, repository: Repository, access: Access, deadline: Deadline) -> Access:
-    """The worker's own identity at a cloud; one of a service account is not to be had."""
-    if spec.service_account_name:
-        raise UnsupportedProvider(
-            f"spec.serviceAccountName is not supported with spec.provider {spec.provider}; use the worker's own"
-            " identity, or spec.secretRef"
-        )
-    login = vendors.login(spec.provider, repository, access, deadline)
-    return replace(access, login=login, advice=f"give the worker's identity at {spec.provider} the right to read it")
 
 
 def _secrets(

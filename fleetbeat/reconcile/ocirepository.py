@@ -81,7 +81,7 @@ def connect(work: OciWork) -> Outcome | None:
     """The account and the certificates that the spec names, read from the hub for this run only."""
     repository = Repository.parse(work.spec.url)
     deadline = Deadline.after(work.timeout, OCIPullFailed)
-    access = access_of(work.ctx.targets.reader, work.ref.namespace, work.spec, repository, deadline)
+    access = access_of(work.ctx, work.ref.namespace, work.spec, repository, deadline)
     work.registry = Registry(repository, access, deadline)
     return None
 

@@ -125,6 +125,6 @@ def _access(ctx: Context, deadline: Deadline, way: Way) -> Access | str:
     """How the registry is reached, or why it is not."""
     try:
         until = Deadline.after(min(LOOK_SECONDS, deadline.left()), OCIPullFailed)
-        return access_of(ctx.targets.reader, way.namespace, way.spec, way.repository, until)
+        return access_of(ctx, way.namespace, way.spec, way.repository, until)
     except FleetbeatError as error:
         return error.message[:200]

@@ -148,7 +148,8 @@ def _read_git(ctx: Context, look: Look, memo: bytes | None, record: bytes | None
     plan, seconds = Plan.of(spec, digests(ctx, ref, spec.include)), min(SERVER_SECONDS, parse_duration(spec.timeout))
     if plan.includes != observed.includes:
         return "an included source has changed"
-    return Followed(look.ref, found, plan, observed, Login.of(ref.namespace, spec, plan.url), seconds)
+    login = Login.of(ref.namespace, spec, plan.url, ctx.settings.default_source_service_account)
+    return Followed(look.ref, found, plan, observed, login, seconds)
 
 
 Reader = Callable[[Context, Look, bytes | None, bytes | None], Followed | FollowedTag | str]

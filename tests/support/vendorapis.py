@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fleetbeat.kube import aks, gke, vendorlogins
 from tests.support.fakeregistry import FakeRegistry, Reply
+from tests.support.hostile import reply, scripted_server
 from tests.support.scriptedhub import ENDS
 from tools.pki import Authority
 
@@ -59,13 +61,31 @@ def key_file(token_uri: str) -> dict[str, str]:
     }
 
 
-def assumed_role(key_id: str) -> bytes:
-    """The answer of Amazon's token service to a web identity: an access key of that id."""
-    key = f"<AccessKeyId>{key_id}</AccessKeyId><SecretAccessKey>hidden</SecretAccessKey>"
-    credentials = f"<Credentials>{key}<SessionToken>session</SessionToken><Expiration>{ENDS}</Expiration></Credentials>"
+def assumed_role(key_id: str, secret: str = "hidden", session: str = "session") -> bytes:
+    """The answer of Amazon's token service to a web identity: an access key."""
+    key = f"<AccessKeyId>{key_id}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey>"
+    credentials = (
+        f"<Credentials>{key}<SessionToken>{session}</SessionToken><Expiration>{ENDS}</Expiration></Credentials>"
+    )
     result = f"<AssumeRoleWithWebIdentityResult>{credentials}</AssumeRoleWithWebIdentityResult>"
     space = 'xmlns="https://sts.amazonaws.com/doc/2011-06-15/"'
     return f"<AssumeRoleWithWebIdentityResponse {space}>{result}</AssumeRoleWithWebIdentityResponse>".encode()
+
+
+@contextmanager
+def scripted_sts(
+    monkeypatch: pytest.MonkeyPatch, key_id: str = "ROLE", secret: str = "hidden", session: str = "session"
+) -> Iterator[list[dict[str, list[str]]]]:
+    """Amazon's token service, which gives that access key; collects the forms that it was sent."""
+    forms: list[dict[str, list[str]]] = []
+
+    def serve(handler: BaseHTTPRequestHandler) -> None:
+        forms.append(parse_qs(handler.rfile.read(int(handler.headers["Content-Length"])).decode()))
+        reply(handler, assumed_role(key_id, secret, session), kind="text/xml")
+
+    with scripted_server(serve) as (url, _):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
+        yield forms
 
 
 @contextmanager

@@ -27,6 +27,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   value: {{ .Values.defaultKubeconfigServiceAccount | quote }}
 - name: FLEETBEAT_DEFAULT_DECRYPTION_SERVICE_ACCOUNT
   value: {{ .Values.defaultDecryptionServiceAccount | quote }}
+- name: FLEETBEAT_DEFAULT_SOURCE_SERVICE_ACCOUNT
+  value: {{ .Values.defaultSourceServiceAccount | quote }}
 - name: FLEETBEAT_PRUNE_BRAKE
   value: {{ .Values.pruneBrake | quote }}
 - name: FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS

@@ -12,12 +12,12 @@ from pathlib import Path
 from fleetbeat.artifacts.archive import Archive, Limits
 from fleetbeat.errors import BucketFailed
 from fleetbeat.sources.bucket.access import Access
-from fleetbeat.sources.bucket.client import Bucket, connected
+from fleetbeat.sources.bucket.client import Bucket, connected, role_keys
 from fleetbeat.sources.bucket.download import Download, Moved
 from fleetbeat.sources.bucket.index import read_index
 from fleetbeat.sources.deadline import Deadline
 
-__all__ = ["Access", "Bucket", "BucketResult", "fetch"]
+__all__ = ["Access", "Bucket", "BucketResult", "fetch", "role_keys"]
 
 LOOKS = 3
 """How often the bucket is listed anew when it changes while it is read."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from fleetbeat.artifacts.store import session
+from fleetbeat.clouds import Login
 from fleetbeat.errors import AuthenticationFailed, BucketFailed, FleetbeatError, InvalidSpec, InvalidSTS, InvalidURL
 from fleetbeat.sources.bucket.access import Access, Keys
 from fleetbeat.sources.credentials import Proxy
@@ -168,6 +169,13 @@ def _temporary_keys(bucket: Bucket, access: Access, seconds: float) -> Keys:
     return Keys(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
 
 
+def role_keys(bucket: Bucket, login: Login) -> Keys:
+    """Temporary keys of a service account's identity; raises what `login` raises."""
+    with translated(bucket, "logging in as the service account"):
+        found = login.aws(bucket.area).get_credentials().get_frozen_credentials()
+    return Keys(found.access_key, found.secret_key, found.token)
+
+
 @contextmanager
 def translated(bucket: Bucket, action: str) -> Iterator[None]:
     """botocore's errors as ours, in words that name endpoint and bucket and never a credential."""
@@ -195,7 +203,9 @@ def _refusal(error: ClientError, where: str, action: str, endpoint: str) -> Flee
     if code == "RequestTimeTooSkewed":
         return BucketFailed(f"{where}: {action} was refused: the clocks of worker and server differ too much; set them")
     if code in _REFUSED:
-        return AuthenticationFailed(f"{where}: {action} was refused ({code}); check the Secret and the bucket's policy")
+        return AuthenticationFailed(
+            f"{where}: {action} was refused ({code}); check the Secret or identity, and the bucket's policy"
+        )
     if code in _BUSY:
         pause = later(error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after"))
         return BucketFailed(f"{where}: {action}: the server is busy ({code})", retry_after=pause, asked_by=endpoint)

@@ -23,9 +23,9 @@ from urllib3.util import Timeout
 from fleetbeat.errors import AuthenticationFailed, GitOperationFailed, InvalidProvider
 from fleetbeat.sources.credentials import HttpCredentials, Proxy
 from fleetbeat.sources.deadline import Deadline
-from fleetbeat.sources.git.tokens import TOKENS, Login
 from fleetbeat.sources.patience import later
 from fleetbeat.sources.pools import describe, pool
+from fleetbeat.sources.tokens import TOKENS, Held
 
 PUBLIC_API = "https://api.github.com"
 USER = "x-access-token"
@@ -93,11 +93,11 @@ def _api(text: str, secret: str) -> str:
     return text.rstrip("/")
 
 
-def _login(app: App, bare: HttpCredentials, deadline: Deadline) -> Login:
+def _login(app: App, bare: HttpCredentials, deadline: Deadline) -> Held[HttpCredentials]:
     api = _Api(app, bare, deadline)
     installation = app.installation or str(api.installation_of(app.owner))
     found = api.token(installation)
-    return Login(replace(bare, username=USER, password=found.token), found.expires_at.timestamp())
+    return Held(replace(bare, username=USER, password=found.token), found.expires_at.timestamp())
 
 
 class _Api:

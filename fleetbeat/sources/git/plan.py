@@ -155,17 +155,14 @@ def mode_of(verify: GitVerify | None, target: Target) -> str:
 def _check_access(spec: GitRepositorySpec, url: str) -> None:
     """Whether URL, provider and Secrets can go together."""
     provider = spec.provider or "generic"
-    if spec.service_account_name is not None:
-        raise InvalidSpec(
-            "spec.serviceAccountName is not supported: the worker's own identity is used; remove it, or let Flux"
-            " reconcile this object"
-        )
+    if spec.service_account_name and provider not in ("aws", "azure"):
+        raise InvalidSpec("spec.serviceAccountName is for provider aws or azure only; remove it, or set spec.provider")
     if provider in ("aws", "azure"):
         vendors.check(provider, url)
         if spec.secret_ref is not None:
             raise UnsupportedProvider(
-                f"spec.provider {provider} excludes spec.secretRef: the worker's own identity is used, and goes to the"
-                " provider's servers alone"
+                f"spec.provider {provider} excludes spec.secretRef: the identity of spec.serviceAccountName is used, or"
+                " else the worker's own; remove spec.secretRef"
             )
     if is_ssh(url) and provider != "generic":
         raise UnsupportedProvider(f"spec.provider {provider} is for https URLs; remove it, or write an https URL")

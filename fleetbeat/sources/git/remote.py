@@ -19,8 +19,8 @@ from fleetbeat.errors import AuthenticationFailed, GitOperationFailed
 from fleetbeat.sources.credentials import Account, HttpCredentials, SshCredentials
 from fleetbeat.sources.git.limits import Deadline, GitLimits
 from fleetbeat.sources.git.ssh import SshClient
-from fleetbeat.sources.git.tokens import TOKENS
 from fleetbeat.sources.git.transport import HttpClient
+from fleetbeat.sources.tokens import TOKENS
 
 
 class Refused(GitOperationFailed):

@@ -32,6 +32,8 @@ class Login:
     """Is exchanged at the registry's token server."""
     registry_token: str | None = field(default=None, repr=False)
     """Goes to the registry as it is."""
+    whose: str = field(default="", repr=False)
+    """With a login that a cloud gave: the service account; equal tokens of two accounts are not one login."""
 
     @property
     def basic(self) -> str | None:
@@ -44,7 +46,7 @@ class Login:
     @property
     def fingerprint(self) -> str:
         """Hex digest that differs when any part differs: separates the tokens of different accounts."""
-        parts = (self.username, self.password, self.identity_token, self.registry_token)
+        parts = (self.username, self.password, self.identity_token, self.registry_token, self.whose)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

@@ -33,6 +33,8 @@ EVERYTHING = (
     "strictSubstitution=false",
     'customApplyStageKinds=["apps/Deployment", "Secret"]',
     'overrideManagers=["dashboard", "Lens"]',
+    "sourceServiceAccountTokens=true",
+    'defaultSourceServiceAccount="sources"',
     'logLevel="DEBUG"',
     'flower.existingSecret="flower"',
     'scratchSize="1Gi"',
@@ -120,6 +122,7 @@ def test_values_reach_their_places() -> None:
     assert env["FLEETBEAT_NO_CROSS_NAMESPACE_REFS"] == "true"
     assert env["FLEETBEAT_STRICT_SUBSTITUTION"] == "false"
     assert env["FLEETBEAT_DEFAULT_SERVICE_ACCOUNT"] == "tenant"
+    assert env["FLEETBEAT_DEFAULT_SOURCE_SERVICE_ACCOUNT"] == "sources"
     assert env["HTTPS_PROXY"] == "http://proxy:3128"
     for role, pod in release.pods().items():
         assert {"name": "authorities", "configMap": {"name": "authorities"}} in pod["volumes"]
@@ -146,6 +149,17 @@ def test_without_cluster_admin_apply_may_act_as_service_accounts_alone() -> None
     assert set().union(*verbs.values()) == {"get", "list", "impersonate"}
     assert len(release.of("ClusterRole")["fleetbeat-observer"]["rules"]) == 1, "it asks for no tokens"
     assert release.of("Role")["fleetbeat-ledgers"]["metadata"]["namespace"] == NAMESPACE
+
+
+def test_sources_get_tokens_of_service_accounts_where_it_is_asked_for_alone() -> None:
+    """They open what these accounts may do."""
+    kept, given = Release.render(), Release.render("sourceServiceAccountTokens=true")
+    names = {name for name in given.of("ClusterRole") if name not in kept.of("ClusterRole")}
+    assert names == {"fleetbeat-source-tokens"}
+    (rule,) = given.of("ClusterRole")["fleetbeat-source-tokens"]["rules"]
+    assert rule == {"apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"]}
+    binding = given.of("ClusterRoleBinding")["fleetbeat-source-tokens"]
+    assert [subject["name"] for subject in binding["subjects"]] == ["fleetbeat-source"]
 
 
 def test_without_cluster_admin_another_namespace_is_refused() -> None:

@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import jwt
 import pytest
 
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.reconcile import bucket
 from fleetbeat.reconcile.context import Context
 from tests.support.runs import Runs
+from tests.support.vendorapis import scripted_sts
 from workers.embedded.s3 import EmbeddedS3
 
 if TYPE_CHECKING:
@@ -100,6 +102,26 @@ def test_a_failure_keeps_the_last_artifact(runs: Runs, s3: EmbeddedS3, name: str
     assert runs.condition("b", "FetchFailed") == {}
 
 
+def test_a_bucket_by_the_role_of_a_service_account(
+    runs: Runs, s3: EmbeddedS3, name: str, client: KubeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub's token of that account becomes keys; neither is in what the run leaves behind."""
+    role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/reader"}
+    body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "reader", "annotations": role}}
+    client.create(f"/api/v1/namespaces/{runs.namespace}/serviceaccounts", body)
+    put(runs, s3, name, provider="aws", serviceAccountName="reader")
+    # The server takes no keys of a session, so these are without one.
+    with scripted_sts(monkeypatch, s3.access_key, s3.secret_key, session="") as forms:
+        runs.run()
+    assert runs.condition("b")["status"] == "True", runs.condition("b")["message"]
+    (form,) = forms
+    claims = jwt.decode(form["WebIdentityToken"][0], options={"verify_signature": False})
+    assert claims["sub"] == f"system:serviceaccount:{runs.namespace}:reader"
+    assert claims["aud"] == ["sts.amazonaws.com"]
+    left = f"{runs.status('b')} {runs.published('b')} {runs.events()}"
+    assert form["WebIdentityToken"][0] not in left and s3.secret_key not in left
+
+
 @pytest.mark.parametrize(
     ("spec", "reason", "stalled"),
     [
@@ -111,7 +133,8 @@ def test_a_failure_keeps_the_last_artifact(runs: Runs, s3: EmbeddedS3, name: str
         ({"certSecretRef": {"name": "nonsense"}, **KEYS}, "AuthenticationFailed", False),
         ({"provider": "gcp"}, "InvalidProviderConfiguration", True),
         ({"provider": "azure"}, "InvalidProviderConfiguration", True),
-        ({"provider": "aws", "serviceAccountName": "x"}, "InvalidProviderConfiguration", True),
+        ({"provider": "gcp", "serviceAccountName": "x"}, "InvalidProviderConfiguration", True),
+        ({"provider": "aws", "serviceAccountName": "x"}, "AuthenticationFailed", False),
         ({"sts": {"provider": "ldap", "endpoint": "https://x"}}, "InvalidSTSConfiguration", True),
         ({"provider": "aws", "bucketName": "fleetbeat"}, "AccessDenied", True),
     ],

@@ -12,8 +12,8 @@ import pytest
 
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.reconcile.decryption import post
-from fleetbeat.reconcile.keylogins import CONFIG, VaultLogin
 from fleetbeat.reconcile.targets import HubReader
+from fleetbeat.reconcile.vaultlogin import CONFIG, VaultLogin
 from fleetbeat.render.sops.keys import CannotOpen
 from tests.support.deployed import Deployed
 from tests.support.keyservices import TOKEN, KeyServices

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -12,14 +11,13 @@ import orjson
 import pytest
 
 from fleetbeat.kube import vendorlogins
-from fleetbeat.reconcile.keylogins import CloudLogin
+from fleetbeat.reconcile.decryption import key_login
 from fleetbeat.render.engine import Engine
 from fleetbeat.render.sops.keys import Keys, keys_of
-from tests.support.hostile import reply, scripted_server
 from tests.support.keyservices import KeyServices
 from tests.support.scriptedhub import scripted_hub
 from tests.support.sopstool import SopsTool
-from tests.support.vendorapis import GOOGLE_ACCOUNT, assumed_role, key_file, scripted_azure, scripted_google
+from tests.support.vendorapis import GOOGLE_ACCOUNT, key_file, scripted_azure, scripted_google, scripted_sts
 from tests.unit.render.sops.test_services import ACCESS, ARN, GCP, TEXT, opened, refused, rewrapped, services
 
 __all__ = ["services"]
@@ -33,15 +31,8 @@ AZURE = {vendorlogins.TENANT: "tenant", vendorlogins.CLIENT: "client"}
 
 @pytest.fixture
 def sts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, list[str]]]]:
-    """Amazon's token service; collects the forms that it was sent."""
-    forms: list[dict[str, list[str]]] = []
-
-    def serve(handler: BaseHTTPRequestHandler) -> None:
-        forms.append(parse_qs(handler.rfile.read(int(handler.headers["Content-Length"])).decode()))
-        reply(handler, assumed_role("ROLE"), kind="text/xml")
-
-    with scripted_server(serve) as (url, _):
-        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
+    """Amazon's token service."""
+    with scripted_sts(monkeypatch) as forms:
         yield forms
 
 
@@ -50,7 +41,7 @@ def test_aws(engine: Engine, tool: SopsTool, services: KeyServices, sts: list[di
     tool.env = {"AWS_ACCESS_KEY_ID": "AKIAWORKER", "AWS_SECRET_ACCESS_KEY": "hidden"}
     sealed = tool.encrypt(TEXT, kms=ARN)
     with scripted_hub({vendorlogins.ROLE: ROLE}) as hub:
-        login = CloudLogin(hub, "apps", "sops")
+        login = key_login(hub, "apps", "sops")
         for _ in range(2):
             assert opened(engine, sealed, Keys(login=login)) == TEXT
         assert "Credential=ROLE/" in services.seen[-1][1]["authorization"]
@@ -76,7 +67,7 @@ def test_an_account_without_an_identity(
     }[kind]
     annotation = {"kms": vendorlogins.ROLE, "gcp_kms": vendorlogins.PROVIDER, "azure_kv": vendorlogins.TENANT}[kind]
     with scripted_hub({}) as hub:
-        keys = Keys(login=CloudLogin(hub, "apps", "sops"), post=services.post)
+        keys = Keys(login=key_login(hub, "apps", "sops"), post=services.post)
         message = refused(engine, rewrapped(tool, kind, entry), keys)
     assert "spec.decryption.serviceAccountName: " in message
     assert annotation in message
@@ -91,7 +82,7 @@ def test_gcp(
     annotations = {vendorlogins.PROVIDER: PROVIDER, vendorlogins.GOOGLE_ACCOUNT: GOOGLE_ACCOUNT}
     services.tokens.add("deployer")
     with scripted_google(monkeypatch, tmp_path) as google, scripted_hub(annotations) as hub:
-        login = CloudLogin(hub, "apps", "sops")
+        login = key_login(hub, "apps", "sops")
         assert opened(engine, sealed, Keys(login=login, post=services.post)) == TEXT
         exchange, impersonation = google.seen
         assert parse_qs(exchange.body.decode())["subject_token"] == [f"for-//iam.googleapis.com/{PROVIDER}"]
@@ -109,7 +100,7 @@ def test_azure(
     sealed = rewrapped(tool, "azure_kv", entry, base64.urlsafe_b64encode)
     services.tokens.add("exchanged")
     with scripted_azure(monkeypatch, tmp_path) as azure, scripted_hub(AZURE) as hub:
-        assert opened(engine, sealed, Keys(login=CloudLogin(hub, "apps", "sops"), post=services.post)) == TEXT
+        assert opened(engine, sealed, Keys(login=key_login(hub, "apps", "sops"), post=services.post)) == TEXT
     (exchange,) = [parse_qs(one.body.decode()) for one in azure.seen if one.method == "POST"]
     assert exchange["client_assertion"] == ["for-api://AzureADTokenExchange"]
     assert exchange["scope"] == ["https://vault.azure.net/.default"]

@@ -53,7 +53,9 @@ CODECOMMIT = "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/app"
         ({"provider": "aws"}, "spec.provider aws does not serve https://git.example/app"),
         ({"provider": "azure"}, "spec.provider azure does not serve https://git.example/app"),
         ({"url": CODECOMMIT, "provider": "aws", **SECRET}, "excludes spec.secretRef"),
-        ({"serviceAccountName": "x", "provider": "aws"}, "spec.serviceAccountName is not supported"),
+        ({"serviceAccountName": "x"}, "spec.serviceAccountName is for provider aws or azure only"),
+        ({"serviceAccountName": "x", "provider": "github", **SECRET}, "spec.serviceAccountName is for provider aws"),
+        ({"serviceAccountName": "x", "provider": "aws"}, "spec.provider aws does not serve https://git.example/app"),
     ],
 )
 def test_logins_that_cannot_be_meant(fields: dict[str, Any], message: str) -> None:

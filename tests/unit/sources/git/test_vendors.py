@@ -16,9 +16,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from fleetbeat.errors import AuthenticationFailed, UnsupportedProvider
-from fleetbeat.sources.credentials import HttpCredentials, Proxy
+from fleetbeat.sources.credentials import Proxy
 from fleetbeat.sources.git import vendors
-from fleetbeat.sources.git.tokens import TOKENS
+from fleetbeat.sources.tokens import TOKENS
 from tests.support.hostile import reply, scripted_server
 
 pytestmark = pytest.mark.unit
@@ -42,8 +42,7 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def forget() -> None:
     vendors._session.cache_clear()
-    for identity in (f"aws {CODECOMMIT}", "azure"):
-        TOKENS.forget(HttpCredentials(identity=identity).fingerprint)
+    TOKENS.clear()
 
 
 def signed(secret: str, stamp: str) -> str:

@@ -86,7 +86,7 @@ def test_azure_gives_a_token_that_the_registry_exchanges(fake: FakeRegistry, mon
     monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://{fake.host}/identity")
     monkeypatch.setenv("IDENTITY_HEADER", "header")
     wire = Wire(fake.host, Access(insecure=True), Deadline.after(20, OCIPullFailed))
-    held = vendors._azure("fleet.azurecr.io", wire)
+    held = vendors._azure("fleet.azurecr.io", wire, None)
     assert held.login == Login(identity_token="secret")
     identity, exchange = fake.seen[0], fake.seen[-1]
     assert parse_qs(identity.query)["resource"] == ["https://management.azure.com"]

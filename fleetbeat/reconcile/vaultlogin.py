@@ -1,20 +1,18 @@
-"""How a Kustomization logs in to key services without a secret of its own: as a service account.
+"""How a Kustomization logs in to Vault or OpenBao without a secret of its own: by the token of a service account.
 
-Owns the two ways: the identity that the account has at a cloud vendor, and a login to Vault or OpenBao by the account's
-own token. Vault's servers are named by encrypted texts, so such a token goes only to those that the operator of the
-whole installation lists. What was got is kept for the length of one run, in memory.
+Vault's servers are named by encrypted texts, so such a token goes only to those that the operator of the whole
+installation lists; what was got is kept for the length of one run, in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 import yaml
 
-from fleetbeat.kube import vendorlogins
 from fleetbeat.kube.access import account_token
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.errors import KubeError
@@ -25,36 +23,6 @@ CONFIG = "config.yaml"
 """Key of the ConfigMap that lists the servers of Vault, as with Flux."""
 _ACCOUNT = "system:serviceaccount:"
 _REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-
-T = TypeVar("T")
-
-
-class CloudLogin:
-    """Who a service account is at the vendors, each asked for once; a `Login`."""
-
-    def __init__(self, hub: KubeClient, namespace: str, account: str) -> None:
-        self._hub, self._namespace, self._account = hub, namespace, account
-        self._sessions: dict[str, Any] = {}
-
-    def aws(self, region: str) -> Any:
-        """botocore's session in the account's role."""
-        if region not in self._sessions:
-            self._sessions[region] = self._asked(vendorlogins.aws_session, region)
-        return self._sessions[region]
-
-    def azure(self) -> Any:
-        """azure-identity's credential."""
-        return self._asked(vendorlogins.azure_credential)
-
-    def google(self, scopes: Sequence[str]) -> Any:
-        """google-auth's credentials."""
-        return self._asked(vendorlogins.google_credentials, scopes)
-
-    def _asked(self, ask: Callable[..., T], *more: Any) -> T:
-        try:
-            return ask(self._hub, self._namespace, self._account, *more)
-        except KubeError as error:
-            raise CannotOpen(f"spec.decryption.serviceAccountName: {error.message}") from None
 
 
 class _Instance(msgspec.Struct, frozen=True, rename="camel"):
