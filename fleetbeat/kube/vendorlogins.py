@@ -53,6 +53,7 @@ def aws_session(hub: KubeClient, namespace: str, account: str, region: str) -> A
     role = _needed(hub, namespace, account, ROLE)[ROLE]
     token = account_token(hub, namespace, account, (_AWS_AUDIENCE,)).value
     session = get_session()
+    session.register_component("data_loader", _models())
     sts = aws_client(session, "sts", region, signature_version=UNSIGNED)
     found = aws_asked(
         f"role {role}",
@@ -62,6 +63,14 @@ def aws_session(hub: KubeClient, namespace: str, account: str, region: str) -> A
     )["Credentials"]
     session.set_credentials(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
     return session
+
+
+@cache
+def _models() -> Any:
+    """What botocore knows of services and endpoints: megabytes, which all sessions share."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
 
 
 def aws_client(session: Any, service: str, region: str, **options: Any) -> Any:

@@ -14,7 +14,8 @@ from typing import Generic, TypeVar
 
 from fleetbeat.sources.credentials import HttpCredentials
 
-KEPT = 256
+KEPT = 1024
+"""Of one kind; some kilobytes each."""
 MARGIN = 300.0
 """Seconds before its end from which a login is not handed out any more."""
 
@@ -46,6 +47,9 @@ class Tokens(Generic[LoginT]):
                 return found.login
         made = make()
         with self._lock:
+            found = self._kept.get(whose)
+            if found is not None and found.ends - MARGIN > time.time():
+                return found.login  # of who was faster: equal accounts keep one login, by which looks are shared
             self._kept[whose] = made
             self._kept.move_to_end(whose)
             if len(self._kept) > KEPT:

@@ -40,7 +40,7 @@ TOKEN = "/api/v1/namespaces/apps/serviceaccounts/deployer/token"
 
 def context(hub: KubeClient, default: str = "") -> Context:
     """Of a worker whose hub this is."""
-    made = Context(Settings(default_source_service_account=default))
+    made = Context(Settings.from_env({"FLEETBEAT_DEFAULT_SOURCE_SERVICE_ACCOUNT": default}))
     made.hub = hub
     return made
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from fleetbeat import clouds
@@ -32,8 +32,8 @@ _AZURE_SCOPE = "499b84ac-1321-427f-aa17-267ca6975798/.default"
 """Azure DevOps, in every tenant."""
 _SIGNATURE_SECONDS = 120.0
 """One signature serves that long; CodeCommit takes it for several times as long."""
-_roles: Tokens[Any] = Tokens()
-"""Sessions of AWS by service account and region."""
+_roles: Tokens[ReadOnlyCredentials] = Tokens()
+"""Keys of AWS by service account and region: they sign for many repositories."""
 
 
 def check(provider: str, url: str) -> None:
@@ -70,13 +70,7 @@ def _ask(provider: str, login: clouds.Login | None, make: partial[Held[HttpCrede
 
 
 def _aws(url: str, bare: HttpCredentials, login: clouds.Login | None, who: str) -> Held[HttpCredentials]:
-    session = _session() if login is None else _role_of(url, login, who)
-    found = session.get_credentials()
-    if found is None:
-        raise AuthenticationFailed(
-            "spec.provider aws: this worker has no own identity; give the source role's Pods one"
-        )
-    identity = found.get_frozen_credentials()
+    identity = _own_keys() if login is None else _role_keys(_region(url), login, who)
     name = f"{identity.access_key}%{identity.token}" if identity.token else identity.access_key
     password = signature(url, identity, datetime.now(UTC))
     return Held(replace(bare, username=name, password=password), time() + MARGIN + _SIGNATURE_SECONDS)
@@ -102,10 +96,21 @@ def _region(url: str) -> str:
     return found["region"]
 
 
-def _role_of(url: str, login: clouds.Login, who: str) -> Any:
-    """botocore's session, which serves many signatures."""
-    region, begun = _region(url), time()
-    return _roles.get(f"{who} {region}", lambda: Held(login.aws(region), begun + clouds.AWS_ROLE_SECONDS))
+def _own_keys() -> ReadOnlyCredentials:
+    found = _session().get_credentials()
+    if found is None:
+        raise AuthenticationFailed(
+            "spec.provider aws: this worker has no own identity; give the source role's Pods one"
+        )
+    return found.get_frozen_credentials()
+
+
+def _role_keys(region: str, login: clouds.Login, who: str) -> ReadOnlyCredentials:
+    def take_on() -> Held[ReadOnlyCredentials]:
+        ends = time() + clouds.AWS_ROLE_SECONDS
+        return Held(login.aws(region).get_credentials().get_frozen_credentials(), ends)
+
+    return _roles.get(f"{who} {region}", take_on)
 
 
 @cache
