@@ -17,8 +17,6 @@ def read_spec(work: KustomizationWork) -> Outcome | None:
     """The decoded spec; what this version cannot do is refused before anything is touched."""
     work.decoded = decode_spec(KINDS["Kustomization"], work.obj)
     spec = work.spec
-    if spec.suspend:
-        return Outcome(summary="suspended")
     if spec.decryption is not None and spec.decryption.service_account_name:
         raise Unsupported(
             "spec.decryption.serviceAccountName is not supported yet; remove it or leave this to another controller"
