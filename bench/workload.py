@@ -174,6 +174,10 @@ def floor(count: int, cluster: Cluster, whole: bool) -> dict[str, float]:
     return {name: timed(lambda work=work: in_parallel(work, range(count))) for name, work in phases.items()}
 
 
+_TOLD = ("NewArtifact", "Progressing", "Progressing", "ReconciliationSucceeded")
+"""Reasons of the events of a pair: stored, applied, healthy, through."""
+
+
 class _Loop:
     """The writes of one pair in each phase."""
 
@@ -193,7 +197,7 @@ class _Loop:
         for path, body in rendered(number):
             self.client.apply(path, body, "floor")
         self.save(number, "after")
-        self.tell(number, ("NewArtifact", "Progressing", "ReconciliationSucceeded"))
+        self.tell(number, _TOLD)
         self.report(number, 1)
 
     def upgrade(self, number: int) -> None:
@@ -205,7 +209,7 @@ class _Loop:
         self.save(number, "before the upgrade")
         self.client.apply(path, body, "floor")
         self.save(number, "after the upgrade")
-        self.tell(number, ("NewArtifact", "Progressing", "ReconciliationSucceeded"))
+        self.tell(number, _TOLD)
         self.report(number, 2)
 
     def no_op(self, number: int) -> None:

@@ -63,6 +63,11 @@ class Settings:
     sops_age_secret: str = ""
     """`FLEETBEAT_SOPS_AGE_SECRET`: `namespace/name` of the Secret whose age keys decrypt for every `spec.decryption`
     without a secretRef."""
+    sops_vault_config_map: str = ""
+    """`FLEETBEAT_SOPS_VAULT_CONFIGMAP`: `namespace/name` of the ConfigMap that lists the servers of Vault where service
+    accounts may log in."""
+    default_decryption_service_account: str = ""
+    """`FLEETBEAT_DEFAULT_DECRYPTION_SERVICE_ACCOUNT`: fills an absent `spec.decryption.serviceAccountName`."""
     custom_apply_stage_kinds: tuple[str, ...] = ()
     """`FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS`: kinds with a stage of their own in an apply, after definitions and classes
     and before all others: `group/Kind`, or `Kind` of the core group, comma-separated."""
@@ -96,6 +101,8 @@ class Settings:
             default_kubeconfig_service_account=env.get("FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT", ""),
             strict_substitution=_flag(env, "FLEETBEAT_STRICT_SUBSTITUTION", default.strict_substitution),
             sops_age_secret=_reference(env, "FLEETBEAT_SOPS_AGE_SECRET"),
+            sops_vault_config_map=_reference(env, "FLEETBEAT_SOPS_VAULT_CONFIGMAP"),
+            default_decryption_service_account=env.get("FLEETBEAT_DEFAULT_DECRYPTION_SERVICE_ACCOUNT", ""),
             custom_apply_stage_kinds=_kinds(env, "FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS"),
             override_managers=_words(env, "FLEETBEAT_OVERRIDE_MANAGERS", ()),
             prune_brake=env.get("FLEETBEAT_PRUNE_BRAKE", ""),

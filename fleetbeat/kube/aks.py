@@ -1,7 +1,6 @@
 """Azure AKS: the cluster's addresses and authority from Azure's API, and tokens of Microsoft Entra to enter it.
 
-The cluster must have Entra integration: only then does it take such tokens. A service account logs in as the managed
-identity or application that its annotations name, by a token of its own. The worker's cloud is that of the variable
+The cluster must have Entra integration: only then does it take such tokens. The worker's cloud is that of the variable
 AZURE_AUTHORITY_HOST, which azure-identity reads too.
 """
 
@@ -16,17 +15,14 @@ from urllib.parse import urlsplit
 
 from fleetbeat import clouds
 from fleetbeat.clouds import Token
-from fleetbeat.kube import managed
-from fleetbeat.kube.access import Described, account_token, server_of
+from fleetbeat.kube import managed, vendorlogins
+from fleetbeat.kube.access import Described, server_of
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import InvalidKubeconfig
 from fleetbeat.kube.kubeconfig import address_of
 from fleetbeat.kube.managed import Endpoint
 
-TENANT, CLIENT = "azure.workload.identity/tenant-id", "azure.workload.identity/client-id"
-"""Annotations of a ServiceAccount: the identity that it logs in as."""
-AUDIENCE = "api://AzureADTokenExchange"
 SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
 """Every AKS cluster of every tenant, as Entra calls it."""
 MANAGEMENT = {
@@ -49,24 +45,9 @@ def config_of(hub: KubeClient, namespace: str, described: Described) -> ClusterC
 
     def ask(scope: str) -> Token:
         with managed.asking("AKS", "azure"):
-            return clouds.azure(scope, _credential(hub, namespace, described.account) if described.account else None)
+            return clouds.azure(scope, _login(hub, namespace, described.account))
 
     return managed.config_of(described, lambda: _describe(described.cluster, ask), lambda: ask(SCOPE))
-
-
-def _credential(hub: KubeClient, namespace: str, account: str) -> Any:
-    """The login of a service account's identity."""
-    from azure.identity import ClientAssertionCredential
-
-    annotations = managed.annotations_of(hub, namespace, account)
-    for name in (TENANT, CLIENT):
-        if not annotations.get(name):
-            raise InvalidKubeconfig(f"ServiceAccount {namespace}/{account} has no annotation {name}")
-    proof = account_token(hub, namespace, account, (AUDIENCE,)).value
-    # The operator chose the authority, so nobody needs to be asked whether it is one.
-    return ClientAssertionCredential(
-        annotations[TENANT], annotations[CLIENT], lambda: proof, disable_instance_discovery=True, **clouds.AZURE_LIMITS
-    )
 
 
 def _describe(cluster: str, ask: Callable[[str], Token]) -> list[Endpoint]:
@@ -101,3 +82,7 @@ def _management() -> str:
     if name not in MANAGEMENT:
         raise InvalidKubeconfig(f"AZURE_AUTHORITY_HOST {name} belongs to no known cloud; give address and ca.crt")
     return MANAGEMENT[name]
+
+
+def _login(hub: KubeClient, namespace: str, account: str) -> Any:
+    return vendorlogins.azure_credential(hub, namespace, account) if account else None

@@ -17,7 +17,6 @@ from urllib3.exceptions import HTTPError
 from fleetbeat import clouds
 from fleetbeat.clouds import Token
 from fleetbeat.kube.access import Described, Tokens, ca_of, server_of
-from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import InvalidKubeconfig, KubeError, Unauthorized
 
@@ -57,12 +56,6 @@ def _choose(described: Described, server: str, told: Sequence[Endpoint]) -> Endp
             " serviceAccountName: the worker's own identity goes only where the vendor says"
         )
     return chosen or told[0]
-
-
-def annotations_of(hub: KubeClient, namespace: str, account: str) -> dict[str, str]:
-    """What a ServiceAccount's annotations say of its identity at the vendor."""
-    meta = hub.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}")["metadata"]
-    return meta.get("annotations") or {}
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fleetbeat.api.decode import decode_spec
 from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.refs import Ref
-from fleetbeat.errors import AccessDenied, Terminal
+from fleetbeat.errors import AccessDenied
 from fleetbeat.kube.ignoring import compile_rules
 from fleetbeat.reconcile.dependencies import depends_on
 from fleetbeat.reconcile.healthrules import rules_of
@@ -14,13 +14,9 @@ from fleetbeat.reconcile.outcome import Outcome
 
 
 def read_spec(work: KustomizationWork) -> Outcome | None:
-    """The decoded spec; what this version cannot do is refused before anything is touched."""
+    """The decoded spec, and what is compiled from it."""
     work.decoded = decode_spec(KINDS["Kustomization"], work.obj)
     spec = work.spec
-    if spec.decryption is not None and spec.decryption.service_account_name:
-        raise Unsupported(
-            "spec.decryption.serviceAccountName is not supported yet; remove it or leave this to another controller"
-        )
     if work.ctx.settings.no_cross_namespace_refs:
         _refuse_other_namespaces(work)
     work.ignore = compile_rules(spec.ignore)
@@ -36,9 +32,3 @@ def _refuse_other_namespaces(work: KustomizationWork) -> None:
     for where, other in named:
         if other.namespace != own:
             raise AccessDenied(f"{where}: {other} is in another namespace, which this installation refuses")
-
-
-class Unsupported(Terminal):
-    """The spec asks for something that this version cannot do."""
-
-    reason = "FeatureGateDisabled"

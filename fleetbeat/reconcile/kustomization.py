@@ -127,11 +127,11 @@ def gather_variables(work: KustomizationWork) -> Outcome | None:
 
 
 def gather_keys(work: KustomizationWork) -> Outcome | None:
-    """The keys of `spec.decryption`, read from the hub."""
+    """The keys of `spec.decryption`, read from the hub, and who asks key services."""
     decryption = work.spec.decryption
     if decryption is not None:
-        common = work.ctx.settings.sops_age_secret
-        work.keys = decryption_keys.gather(work.ctx.targets.reader, work.ref.namespace, decryption, common)
+        reader = work.ctx.targets.reader
+        work.keys = decryption_keys.gather(reader, work.ref.namespace, decryption, work.ctx.settings)
     return None
 
 

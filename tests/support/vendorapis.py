@@ -16,7 +16,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from fleetbeat.kube import aks, gke
+from fleetbeat.kube import aks, gke, vendorlogins
 from tests.support.fakeregistry import FakeRegistry, Reply
 from tests.support.scriptedhub import ENDS
 from tools.pki import Authority
@@ -57,6 +57,15 @@ def key_file(token_uri: str) -> dict[str, str]:
         "private_key": key.decode(),
         "token_uri": token_uri,
     }
+
+
+def assumed_role(key_id: str) -> bytes:
+    """The answer of Amazon's token service to a web identity: an access key of that id."""
+    key = f"<AccessKeyId>{key_id}</AccessKeyId><SecretAccessKey>hidden</SecretAccessKey>"
+    credentials = f"<Credentials>{key}<SessionToken>session</SessionToken><Expiration>{ENDS}</Expiration></Credentials>"
+    result = f"<AssumeRoleWithWebIdentityResult>{credentials}</AssumeRoleWithWebIdentityResult>"
+    space = 'xmlns="https://sts.amazonaws.com/doc/2011-06-15/"'
+    return f"<AssumeRoleWithWebIdentityResponse {space}>{result}</AssumeRoleWithWebIdentityResponse>".encode()
 
 
 @contextmanager
@@ -103,8 +112,9 @@ def scripted_google(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[F
         (folder / "account.json").write_text(json.dumps(key_file(f"{url}/token")))
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(folder / "account.json"))
         monkeypatch.setenv("GCE_METADATA_HOST", vendor.host)
-        for name in ("API", "EXCHANGE", "IAM"):
-            monkeypatch.setattr(gke, name, url)
+        monkeypatch.setattr(gke, "API", url)
+        for name in ("EXCHANGE", "IAM"):
+            monkeypatch.setattr(vendorlogins, name, url)
         vendor.on("/token", answer({"access_token": "own", "expires_in": 3600, "token_type": "Bearer"}))
         kind = "urn:ietf:params:oauth:token-type:access_token"
         exchanged = {"access_token": "exchanged", "issued_token_type": kind, "expires_in": 3600, "token_type": "Bearer"}
@@ -112,6 +122,6 @@ def scripted_google(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[F
         impersonated = f"/v1/projects/-/serviceAccounts/{GOOGLE_ACCOUNT}:generateAccessToken"
         vendor.on(impersonated, answer({"accessToken": "deployer", "expireTime": ENDS}))
         vendor.on(f"/v1/{GKE}", answer({"status": "PROVISIONING"}))
-        gke._home.cache_clear()
+        vendorlogins._home.cache_clear()
         yield vendor
-        gke._home.cache_clear()
+        vendorlogins._home.cache_clear()

@@ -25,6 +25,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   value: {{ .Values.defaultServiceAccount | quote }}
 - name: FLEETBEAT_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT
   value: {{ .Values.defaultKubeconfigServiceAccount | quote }}
+- name: FLEETBEAT_DEFAULT_DECRYPTION_SERVICE_ACCOUNT
+  value: {{ .Values.defaultDecryptionServiceAccount | quote }}
 - name: FLEETBEAT_PRUNE_BRAKE
   value: {{ .Values.pruneBrake | quote }}
 - name: FLEETBEAT_CUSTOM_APPLY_STAGE_KINDS
@@ -33,6 +35,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   value: {{ join "," .Values.overrideManagers | quote }}
 {{- with .Values.sopsAgeSecret }}
 - name: FLEETBEAT_SOPS_AGE_SECRET
+  value: {{ printf "%s/%s" $.Release.Namespace . | quote }}
+{{- end }}
+{{- with .Values.sopsVaultConfigMap }}
+- name: FLEETBEAT_SOPS_VAULT_CONFIGMAP
   value: {{ printf "%s/%s" $.Release.Namespace . | quote }}
 {{- end }}
 {{- end }}

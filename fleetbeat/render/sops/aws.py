@@ -1,4 +1,4 @@
-"""AWS KMS through the vendor's SDK: with the access key of the Secret, else with the worker's own identity."""
+"""AWS KMS through the vendor's SDK: with the access key of the Secret, else as a service account or as the worker."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def open_key(entry: Mapping[str, Any], keys: Keys) -> bytes:
         raise CannotOpen(f"AWS KMS key {arn}: its encrypted data key is damaged") from None
     context = {name: str(value) for name, value in (entry.get("context") or {}).items()}
     try:
-        with _client(_session(keys.aws, str(entry.get("role") or ""), found["region"]), "kms", found["region"]) as kms:
+        with _client(_session(keys, str(entry.get("role") or ""), found["region"]), "kms", found["region"]) as kms:
             answer = kms.decrypt(CiphertextBlob=blob, KeyId=arn, EncryptionContext=context)
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown error")
@@ -41,11 +41,12 @@ def open_key(entry: Mapping[str, Any], keys: Keys) -> bytes:
     return plain
 
 
-def _session(access: Mapping[str, str] | None, role: str, region: str) -> Any:
-    """With the Secret's access key, in the role that the text names, if any."""
+def _session(keys: Keys, role: str, region: str) -> Any:
+    """Of whom the keys say, in the role that the text names, if any."""
     from botocore.session import get_session
 
-    session = get_session()
+    access = keys.aws
+    session = keys.login.aws(region) if keys.login and access is None else get_session()
     if access is not None:
         pair = access.get("aws_access_key_id"), access.get("aws_secret_access_key")
         if not all(isinstance(part, str) and part for part in pair):

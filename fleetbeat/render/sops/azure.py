@@ -1,4 +1,4 @@
-"""Azure Key Vault: the vendor's SDK logs in, with the account of the Secret or the worker's own; one call decrypts.
+"""Azure Key Vault: the vendor's SDK logs in, with the account of the Secret or an identity; one call decrypts.
 
 The vault's address stands in the encrypted text, so the login goes to Azure's own hosts alone.
 """
@@ -43,7 +43,7 @@ def open_key(entry: Mapping[str, Any], keys: Keys) -> bytes:
     key = f"Azure Key Vault key {name!r} of {parts.netloc}"
     if keys.post is None:
         raise CannotOpen(f"{key}: no way to ask for it")
-    token = _token(key, f"https://{host['domain']}/.default", keys.azure)
+    token = _token(key, f"https://{host['domain']}/.default", keys)
     body = msgspec.json.encode({"alg": "RSA-OAEP-256", "value": entry["enc"]})
     address = f"https://{parts.netloc}/keys/{name}/{version}/decrypt?api-version={_VERSION}"
     status, answer = keys.post(address, {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}, body)
@@ -56,7 +56,7 @@ def open_key(entry: Mapping[str, Any], keys: Keys) -> bytes:
         raise CannotOpen(f"{key}: Azure's answer holds no data key") from None
 
 
-def _token(key: str, scope: str, account: Mapping[str, Any] | None) -> str:
+def _token(key: str, scope: str, keys: Keys) -> str:
     try:
         from azure import identity
     except ImportError:
@@ -64,7 +64,9 @@ def _token(key: str, scope: str, account: Mapping[str, Any] | None) -> str:
             "Azure Key Vault needs a package that is not installed: pip install 'fleetbeat[azure]'"
         ) from None
     try:
-        return clouds.azure(scope, None if account is None else _credential(identity, account)).value
+        if keys.azure is not None:
+            return clouds.azure(scope, _credential(identity, keys.azure)).value
+        return clouds.azure(scope, keys.login.azure() if keys.login else None).value
     except CannotOpen:
         raise
     except Exception as error:  # the SDK has many, and their texts may quote what a server answered

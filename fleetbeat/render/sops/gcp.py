@@ -1,4 +1,4 @@
-"""Google Cloud KMS: the vendor's SDK logs in, with the account of the Secret or the worker's own; one call decrypts."""
+"""Google Cloud KMS: the vendor's SDK logs in, with the account of the Secret or an identity; one call decrypts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def open_key(entry: Mapping[str, Any], keys: Keys) -> bytes:
         raise CannotOpen("its sops block has a gcp_kms key without a valid resource_id")
     if keys.post is None:
         raise CannotOpen(f"GCP KMS key {name}: no way to ask for it")
-    headers = {"Authorization": f"Bearer {_token(name, keys.gcp)}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {_token(name, keys)}", "Content-Type": "application/json"}
     body = msgspec.json.encode({"ciphertext": entry["enc"]})
     status, answer = keys.post(f"{HOST}/v1/{name.partition('/cryptoKeyVersions')[0]}:decrypt", headers, body)
     if status != 200:
@@ -44,17 +44,20 @@ def open_key(entry: Mapping[str, Any], keys: Keys) -> bytes:
         raise CannotOpen(f"GCP KMS key {name}: Google's answer holds no data key") from None
 
 
-def _token(name: str, account: Mapping[str, Any] | None) -> str:
+def _token(name: str, keys: Keys) -> str:
     try:
         from google.oauth2 import service_account
     except ImportError:
         raise CannotOpen("GCP KMS needs a package that is not installed: pip install 'fleetbeat[gcp]'") from None
+    account = keys.gcp
     if account is not None and account.get("type") != "service_account":
         raise CannotOpen(f"GCP KMS: {GCP!r} of the Secret must be the key file of a service account")
     try:
-        credentials: Any = None
+        credentials: Any = keys.login.google((_SCOPE,)) if keys.login and account is None else None
         if account is not None:
             credentials = service_account.Credentials.from_service_account_info(account, scopes=[_SCOPE])  # type: ignore[no-untyped-call]
         return clouds.google((_SCOPE,), credentials).value
+    except CannotOpen:
+        raise
     except Exception as error:  # the SDK has many, and their texts may quote what a server answered
         raise CannotOpen(f"GCP KMS key {name}: no login ({type(error).__name__})") from None

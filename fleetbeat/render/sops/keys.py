@@ -6,9 +6,9 @@ no key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
 
@@ -31,6 +31,19 @@ class CannotOpen(Exception):
     """One key of a file is not ours, or its service refuses; others may do. The text holds nothing secret."""
 
 
+class Login(Protocol):
+    """An identity at the vendors' key services; each of these raises CannotOpen where it has none."""
+
+    def aws(self, region: str) -> Any:
+        """botocore's session."""
+
+    def azure(self) -> Any:
+        """azure-identity's credential, to be closed."""
+
+    def google(self, scopes: Sequence[str]) -> Any:
+        """google-auth's credentials."""
+
+
 @dataclass(frozen=True)
 class Keys:
     """Everything that may open a data key."""
@@ -41,9 +54,13 @@ class Keys:
     pgp: tuple[PyDecryptor, ...] = field(default=(), repr=False)
     vault_token: str = field(default="", repr=False)
     aws: Mapping[str, str] | None = field(default=None, repr=False)
-    """Access key; None leaves it to the worker's own identity, as the next two do."""
+    """Access key; None leaves it to `login`, as the next two do."""
     azure: Mapping[str, Any] | None = field(default=None, repr=False)
     gcp: Mapping[str, Any] | None = field(default=None, repr=False)
+    login: Login | None = field(default=None, repr=False)
+    """Whose identity serves; None leaves it to the worker's own."""
+    vault_login: Callable[[str], str] | None = field(default=None, repr=False)
+    """A token for the Vault server at an address, where there is no `vault_token`; raises CannotOpen."""
     post: Post | None = field(default=None, repr=False)
     """How key services that are plain HTTP are reached."""
 

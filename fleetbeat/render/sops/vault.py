@@ -1,7 +1,7 @@
 """HashiCorp Vault and OpenBao: data keys encrypted by the transit engine, over plain HTTP.
 
-The address stands in the encrypted text. So the token goes wherever the author of the text says; it is the tenant's
-own, out of the Secret beside the Kustomization, and there is no other.
+The address stands in the encrypted text. So a token out of the Secret beside the Kustomization, the tenant's own, goes
+wherever the author of the text says; any other is one that the server at that very address gave.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ def open_key(entry: Mapping[str, Any], keys: Keys) -> bytes:
     key = f"Vault transit key {name[:80]!r} at {parts.hostname}"
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
         raise CannotOpen("its sops block has a vault_address that is no http or https URL")
-    if not keys.vault_token or keys.post is None:
+    if keys.post is None or not (keys.vault_token or keys.vault_login):
         raise CannotOpen(f"{key}: the Secret has no {VAULT!r}")
+    token = keys.vault_token or (keys.vault_login(address) if keys.vault_login else "")
     url = f"{address.rstrip('/')}/v1/{quote(engine.strip('/'))}/decrypt/{quote(name, safe='')}"
     body = msgspec.json.encode({"ciphertext": entry["enc"]})
-    status, answer = keys.post(url, {"X-Vault-Token": keys.vault_token, "Content-Type": "application/json"}, body)
+    status, answer = keys.post(url, {"X-Vault-Token": token, "Content-Type": "application/json"}, body)
     if status == 403:
         raise CannotOpen(f"{key}: the token is not allowed to decrypt with it")
     if status != 200:

@@ -5,7 +5,7 @@
 -- and never more than the caps leave. Refs without a reason that may be swept share one message per cluster; so do, apart
 -- from those, consumers that were only requested, and where there are many of them, those of one new artifact. While a sweep
 -- of requests lives, and for a pause after it, further requests of its cluster are put off, so that they gather; see
--- schedule.lua for why that delays none by more than two seconds. Those that only wait for health share looks likewise.
+-- schedule.lua for how long that may take. Those that only wait for health share looks likewise.
 -- Urgent refs come first, but for a part of the room that now and then goes to those that are long overdue.
 --
 -- {S}:due:<cluster> {S}:front {S}:held {S}:run {S}:lease {S}:inflight {S}:sweeps {S}:asking {S}:asked:<cluster> {S}:pause:<why>:<cluster>   see schedule.lua
@@ -19,7 +19,8 @@ local MIN_PAGE = 32
 local SWEEP_LEASES = 4
 local GATHERED = 8  -- from this many due consumers of one new artifact on, one look at all of them comes first
 local STRETCH = 4  -- times its size that a sweep may have, lest a group is torn apart
-local PUT_OFF = 1000  -- ms that a request waits at most for the sweep that is under way
+local PUT_OFF = 1000  -- ms from one try to the next of a request that waits for the sweep that is under way
+local LIVES = {[REQUESTED] = 5000, [HEALTH] = 2000}  -- ms for which a sweep counts as live: one that is dead costs others no more
 local OVERDUE = 2000  -- ms after which refs that are due take a part of the room before urgent ones, and how often they may
 local OVERDUE_PART = 4  -- of a cluster's room, one in so many
 local IDLE_WAIT = 60000
@@ -103,13 +104,18 @@ local function take_swept(batch, out, room, cluster, ref, meta, why, noted)
   return true
 end
 
--- Until the pause is over, or the live sweep ends: that brings it forward, and is told of it by `asked`.
+-- Until the pause is over. The end of a live sweep of requests brings them forward, and is told of them by `asked`; who waits
+-- for health tries again after each moment in which others may gather.
 local function put_off(batch, out, room, ref, why)
   local pause = room.pauses[why]
-  local paused = pause > 0
-  table.insert(out.later, int(batch.now + (paused and pause or PUT_OFF)))
+  if why == HEALTH then
+    pause = math.max(1, math.min(LOOKS_APART, math.max(pause, room.lives[why])))
+  elseif pause <= 0 then
+    pause = PUT_OFF
+    table.insert(out.asked, ref)
+  end
+  table.insert(out.later, int(batch.now + pause))
   table.insert(out.later, ref)
-  if not paused then table.insert(out.asked, ref) end
 end
 
 -- The reason of the look that a ref may share with others; nil when it needs a run of its own.
@@ -122,10 +128,7 @@ local function gathers(shard, meta, why, crowds)
 end
 
 -- Whether it is to wait until more have gathered.
-local function waits(room, why, score)
-  if why == HEALTH then return room.pauses[HEALTH] > 0 end
-  return why == REQUESTED and (room.pauses[REQUESTED] > 0 or room.asking and score < 0)
-end
+local function waits(room, why) return LIVES[why] and (room.pauses[why] > 0 or room.lives[why] > 0) end
 
 -- How many of a page each new artifact woke.
 local function crowds_of(whys)
@@ -144,7 +147,7 @@ local function take(batch, out, room, cluster, ref, score, meta, why, poked)
   end
   local shared = gathers(batch.shard, meta, why, out.crowds)
   if shared then
-    if waits(room, shared, score) then
+    if waits(room, shared) then
       put_off(batch, out, room, ref, shared)
       return true
     end
@@ -197,7 +200,9 @@ local function write_counts(batch, room, cluster)
     redis.call('HINCRBY', key(shard, 'inflight'), '*', room.taken)
   end
   if room.asks > 0 then redis.call('HINCRBY', key(shard, 'asking'), cluster, room.asks) end
-  if room.sweeps[HEALTH] then begin_pause(shard, HEALTH, cluster, LOOKS_APART) end
+  for why, ms in pairs(LIVES) do
+    if room.sweeps[why] then begin_pause(shard, live(why), cluster, ms) end
+  end
   if room.left <= 0 then
     redis.call('SADD', key(shard, 'held'), cluster)
     redis.call('ZREM', key(shard, 'front'), cluster)
@@ -220,9 +225,11 @@ end
 
 local function take_cluster(batch, cluster, urgent)
   local busy = tonumber(redis.call('HGET', key(batch.shard, 'inflight'), cluster) or 0)
-  local asking = redis.call('HEXISTS', key(batch.shard, 'asking'), cluster) == 1
-  local room = {left = batch.cluster_cap - busy, taken = 0, sweeps = {}, asking = asking, asks = 0, pauses = {}}
-  for _, why in ipairs({REQUESTED, HEALTH}) do room.pauses[why] = pause_of(batch.shard, why, cluster) end
+  local room = {left = batch.cluster_cap - busy, taken = 0, sweeps = {}, asks = 0, pauses = {}, lives = {}}
+  for why in pairs(LIVES) do
+    room.pauses[why] = pause_of(batch.shard, why, cluster)
+    room.lives[why] = pause_of(batch.shard, live(why), cluster)
+  end
   if room.left > 0 then
     if urgent then take_overdue(batch, room, cluster) end
     local taken_all = true

@@ -14,18 +14,18 @@
 -- Requests trickle in, one for each resource of a cluster. The first is swept at once; those that come meanwhile are put off
 -- (claim.lua) and brought forward together some time after that sweep's end: a multiple of its length, so that looking at a
 -- cluster's objects, for however few refs, never takes more than a part of the time. Being put off only moves the due time by
--- two seconds or less and takes the urgency; a live sweep puts off urgent refs only, and whoever is due when the pause is over
--- is in the next sweep. So a dead sweep costs a second, and no ref ever depends on `asked`.
+-- a second or less and takes the urgency, and no ref ever depends on `asked`. A sweep counts as live for five seconds at most:
+-- so long are requests put off for one that is dead, and one that takes longer is joined by another.
 --
--- Refs that wait for health gather likewise, for a quarter of a second after a look at others was handed out, and where that look
--- takes long, until half a second after its end at most.
+-- Refs that wait for health gather likewise while a look at others is under way, for a quarter of a second at least, and where that
+-- look takes long, until half a second after its end at most. A look counts as live for two seconds.
 
 local URGENT = 1e13
 local PAUSE = 5  -- times the length of a sweep of requests that passes before the next one
-local LONGEST_PAUSE = 2000  -- ms
+local LONGEST_PAUSE = 1000  -- ms
 local REQUESTED = 'requested'  -- the whole reason of a ref that was only asked to run by its annotation
 local HEALTH = 'health'  -- the whole reason of a ref that only looks whether its objects are healthy by now
-local LOOKS_APART = 250  -- ms for which refs that wait for health gather at least after a look at others was handed out
+local LOOKS_APART = 250  -- ms from one look at those that wait for health to the next at least
 local LONGEST_LOOKS = 500  -- ms that such a pause goes on at most after that look
 
 -- Whether every reason is that the health of an object moved.
@@ -83,6 +83,11 @@ local function begin_pause(shard, why, cluster, ms)
   end
 end
 
+-- The pause that lasts while a sweep of refs with that reason lives.
+local function live(why) return 'live ' .. why end
+
+local function end_pause(shard, why, cluster) redis.call('DEL', key(shard, 'pause:' .. why .. ':' .. cluster)) end
+
 -- How long ago a message was handed out; its fence is that time in µs, or a little more.
 local function age(fence, now) return math.max(0, now - math.floor(tonumber(fence) / 1000)) end
 
@@ -91,6 +96,7 @@ local function end_asking(shard, cluster, fence)
   local asking, asked = key(shard, 'asking'), key(shard, 'asked:' .. cluster)
   if redis.call('HINCRBY', asking, cluster, -1) > 0 then return end
   redis.call('HDEL', asking, cluster)
+  end_pause(shard, live(REQUESTED), cluster)
   local now = now_ms()
   local pause = math.min(PAUSE * age(fence, now), LONGEST_PAUSE)
   begin_pause(shard, REQUESTED, cluster, pause)
@@ -101,6 +107,13 @@ local function end_asking(shard, cluster, fence)
   redis.call('DEL', asked)
 end
 
+-- The end of a look at those that wait for health.
+local function end_look(shard, cluster, fence)
+  end_pause(shard, live(HEALTH), cluster)
+  local took = age(fence, now_ms())
+  begin_pause(shard, HEALTH, cluster, math.max(LOOKS_APART - took, math.min(took, LONGEST_LOOKS)))
+end
+
 -- Forget a live run, and free its place when it was the last ref of its message.
 local function release(shard, ref, run)
   redis.call('HDEL', key(shard, 'run'), ref)
@@ -109,7 +122,7 @@ local function release(shard, ref, run)
     if redis.call('HINCRBY', key(shard, 'sweeps'), run.fence, -1) > 0 then return end
     redis.call('HDEL', key(shard, 'sweeps'), run.fence)
     if run.why == REQUESTED then end_asking(shard, run.cluster, run.fence) end
-    if run.why == HEALTH then begin_pause(shard, HEALTH, run.cluster, math.min(age(run.fence, now_ms()), LONGEST_LOOKS)) end
+    if run.why == HEALTH then end_look(shard, run.cluster, run.fence) end
   end
   local inflight, held = key(shard, 'inflight'), key(shard, 'held')
   for _, field in ipairs({run.cluster, '*'}) do

@@ -159,12 +159,3 @@ def test_an_api_server_that_quotes_is_not_repeated(ready: Deployed, tool: SopsTo
     assert "ConfigMap" in told["message"]
     assert "hunter2" not in told["message"]
     assert "hunter2" not in repr(ready.events())
-
-
-def test_cloud_identities_of_service_accounts_are_refused(ready: Deployed) -> None:
-    """Stalled, with the field's name: it would else be decrypted as somebody else."""
-    ready.edit("a", decryption={**DECRYPTION, "serviceAccountName": "kms"})
-    told = ready.again("a")
-    assert (told["reason"], ready.condition("a", "Stalled")["status"]) == ("FeatureGateDisabled", "True")
-    assert told["message"].startswith("spec.decryption.serviceAccountName is not supported yet")
-    assert live(ready)["login"]["password"] == "hunter2"

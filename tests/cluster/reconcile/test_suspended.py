@@ -16,7 +16,7 @@ EMPTY = {"a/README.md": "nothing"}
 @pytest.mark.parametrize(
     "spec",
     [
-        {"decryption": {"provider": "sops", "serviceAccountName": "robot"}},
+        {"ignore": [{"paths": ["no pointer"]}]},
         {"healthCheckExprs": [{"apiVersion": "v1", "kind": "ConfigMap", "current": "((("}]},
         {"timeout": "never"},
         {"kubeConfig": {"secretRef": {"name": "nowhere"}}},

@@ -15,7 +15,8 @@ from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.errors import InvalidKubeconfig
 from tests.support.hostile import reply, scripted_server
-from tests.support.scriptedhub import ENDS, scripted_hub
+from tests.support.scriptedhub import scripted_hub
+from tests.support.vendorapis import assumed_role
 
 pytestmark = pytest.mark.unit
 
@@ -41,7 +42,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     def api(handler: BaseHTTPRequestHandler) -> None:
         if handler.command == "POST":
             asked.append(handler.rfile.read(int(handler.headers["Content-Length"])).decode())
-            reply(handler, ASSUMED.encode(), kind="text/xml")
+            reply(handler, assumed_role("ROLE"), kind="text/xml")
         else:
             asked.append(handler.path)
             reply(handler, json.dumps({"cluster": told}).encode(), kind="application/json")
@@ -54,14 +55,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 def _b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
-
-
-KEYS = "<AccessKeyId>ROLE</AccessKeyId><SecretAccessKey>hidden</SecretAccessKey><SessionToken>session</SessionToken>"
-ASSUMED = (
-    '<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
-    f"<AssumeRoleWithWebIdentityResult><Credentials>{KEYS}<Expiration>{ENDS}</Expiration></Credentials>"
-    "</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
-)
 
 
 def presigned(config: ClusterConfig) -> dict[str, list[str]]:

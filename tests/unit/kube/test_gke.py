@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from fleetbeat.kube import gke
+from fleetbeat.kube import vendorlogins
 from fleetbeat.kube.access import Described, config_of
 from fleetbeat.kube.client import KubeClient
 from fleetbeat.kube.config import ClusterConfig
@@ -70,7 +70,7 @@ def test_its_other_addresses(google: FakeRegistry, address: str, server: str, ca
 
 def test_a_service_account_through_a_provider(google: FakeRegistry) -> None:
     """Its own token, for that provider alone, is exchanged for access, and that for the Google account's."""
-    with scripted_hub({gke.PROVIDER: PROVIDER, gke.GOOGLE_ACCOUNT: GOOGLE_ACCOUNT}) as hub:
+    with scripted_hub({vendorlogins.PROVIDER: PROVIDER, vendorlogins.GOOGLE_ACCOUNT: GOOGLE_ACCOUNT}) as hub:
         assert token(reach(hub, account="fleet", address="proxy.example.com", ca="own")) == "deployer"
     exchange, impersonation = google.seen
     form = parse_qs(exchange.body.decode())
@@ -98,16 +98,19 @@ def test_a_service_account_of_a_gke_cluster(google: FakeRegistry) -> None:
 
 def test_a_service_account_without_a_provider(google: FakeRegistry) -> None:
     """Outside of Google's clusters the annotation is needed; the worker's own identity does not stand in."""
-    with scripted_hub({gke.GOOGLE_ACCOUNT: GOOGLE_ACCOUNT}) as hub, pytest.raises(Unauthorized, match=gke.PROVIDER):
+    with (
+        scripted_hub({vendorlogins.GOOGLE_ACCOUNT: GOOGLE_ACCOUNT}) as hub,
+        pytest.raises(Unauthorized, match=vendorlogins.PROVIDER),
+    ):
         reach(hub, account="fleet")
 
 
 @pytest.mark.parametrize(
     "annotations",
     [
-        {gke.PROVIDER: "projects/p/x"},
-        {gke.PROVIDER: f"{PROVIDER}/../x"},
-        {gke.PROVIDER: PROVIDER, gke.GOOGLE_ACCOUNT: "x/../y@fleet.iam.gserviceaccount.com"},
+        {vendorlogins.PROVIDER: "projects/p/x"},
+        {vendorlogins.PROVIDER: f"{PROVIDER}/../x"},
+        {vendorlogins.PROVIDER: PROVIDER, vendorlogins.GOOGLE_ACCOUNT: "x/../y@fleet.iam.gserviceaccount.com"},
     ],
 )
 def test_annotations_of_another_form(google: FakeRegistry, annotations: dict[str, str]) -> None:

@@ -100,6 +100,25 @@ def test_looks_gather(registry: Registry) -> None:
     assert 0.2 <= time.monotonic() - begun <= 2
 
 
+def test_one_look_at_a_time(registry: Registry) -> None:
+    """The longer it takes, the more there are for the next; one that is dead holds up nobody for long."""
+    waiting(registry, *"abcd")
+    first, begun = look_at(registry, "a"), time.monotonic()
+    registry.state.poke([ref("b")], CHANGED)
+    while time.monotonic() < begun + 0.6:
+        assert registry.state.claim(SHARD).sweeps == []
+        time.sleep(0.05)
+    registry.state.answer(SHARD, first.fence, {ref("a"): Answer(None)})
+    ended = time.monotonic()
+    registry.state.poke([ref("c")], CHANGED)
+    (second,) = until(lambda: registry.state.claim(SHARD).sweeps, message="the next look", interval=0.005)
+    assert sorted(second.refs) == [ref("b"), ref("c")]
+    assert 0.45 <= time.monotonic() - ended <= 2
+    registry.state.poke([ref("d")], CHANGED)
+    (third,) = until(lambda: registry.state.claim(SHARD).sweeps, message="a look although one is dead", timeout=8)
+    assert third.refs == [ref("d")]
+
+
 def test_an_answer_that_waits_on_comes_back(registry: Registry) -> None:
     """With its memo, at its time, or when something changed during the look."""
     waiting(registry, "a", "b")

@@ -143,7 +143,8 @@ def test_requests_of_a_long_sweep_and_of_its_pause_go_together(registry: Registr
     for name in "bc":
         request(registry, name)
         assert registry.state.claim(SHARD).sweeps == []
-        time.sleep(0.25)
+        time.sleep(0.7)
+    assert registry.state.claim(SHARD).sweeps == [], "as long as it lives, and not only at the first try"
     registry.state.answer(SHARD, first.fence, {ref("a"): Answer(b"{}")})
     request(registry, "d")
     claimed = until(claims_of(registry), message="swept after a pause", interval=0.01)
@@ -161,8 +162,8 @@ def test_a_pause_is_a_multiple_of_the_sweep_before_it(registry: Registry, second
     took, ended = time.monotonic() - begun, time.monotonic()
     request(registry, "b")
     until(claims_of(registry), message="swept after a pause", interval=0.005)
-    assert min(5 * seconds, 2) - 0.02 <= time.monotonic() - ended
-    assert time.monotonic() - ended <= min(5 * took, 2) + 1
+    assert min(5 * seconds, 1) - 0.02 <= time.monotonic() - ended
+    assert time.monotonic() - ended <= min(5 * took, 1) + 1
 
 
 def test_a_live_sweep_puts_off_nobody_else(registry: Registry) -> None:
@@ -180,14 +181,14 @@ def test_a_live_sweep_puts_off_nobody_else(registry: Registry) -> None:
     assert shares(claimed) == [("hub", "", ["often"]), ("k-1", "requested", ["far"])]
 
 
-def test_a_dead_sweep_puts_requests_off_for_a_second(registry: Registry) -> None:
-    """Then they are swept without it."""
+def test_a_dead_sweep_puts_requests_off_for_seconds(registry: Registry) -> None:
+    """Then they are swept without it, long before its lease ends."""
     settled(registry, "a", "b")
     dead = sweep_of(registry, "a")
     request(registry, "b")
     assert registry.state.claim(SHARD).sweeps == []
     assert registry.due_in("b") <= 1
-    late = until(lambda: registry.state.claim(SHARD).sweeps, timeout=5, message="swept all the same")[0]
+    late = until(lambda: registry.state.claim(SHARD).sweeps, timeout=8, message="swept all the same")[0]
     assert (late.refs, late.why) == ([ref("b")], "requested")
     for sweep in (late, dead):
         assert registry.state.settle(SHARD, sweep.fence, sweep.refs) == 1
