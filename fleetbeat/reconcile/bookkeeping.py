@@ -1,7 +1,8 @@
 """A run's books: what earlier runs applied, and what this one is about to, written down before the first write.
 
-Owns when the ledger is read and when intent is saved. A Kustomization of which nothing says that it was ever applied
-does not look for a ledger: saving its first one shows that there was none.
+Owns when the ledger is read and when intent is saved. A ledger is presumed where saving it shows whether it is the one
+on the cluster: none at all where nothing says that the Kustomization was ever applied, and that of this process's last
+run where there is a new artifact.
 """
 
 from __future__ import annotations
@@ -18,19 +19,24 @@ from fleetbeat.reconcile.pruning import adopted
 
 
 def open_ledger(work: KustomizationWork) -> Outcome | None:
-    """What earlier runs applied; where there seems to have been none, the first save shows whether that is so."""
-    if work.memo or any(work.old.get(key) for key in ("inventory", "history", "lastAttemptedRevision")):
-        _load(work)
+    """What earlier runs applied."""
+    kept = work.ctx.ledgers.take(work.cluster, work.ref)
+    if not (work.memo or any(work.old.get(key) for key in ("inventory", "history", "lastAttemptedRevision"))):
+        _open(work, Ledger(work.ref, work.ctx.hub_id), presumed=True)
+    elif kept is not None and kept.applied != work.applying:
+        _open(work, kept, presumed=True)
     else:
-        work.ledger, work.presumed = Ledger(work.ref, work.ctx.hub_id), True
-        work.moved = former.places(work)
+        _load(work)
     return None
 
 
 def _load(work: KustomizationWork) -> None:
+    _open(work, load_ledger(work.on.client, work.ref, work.ctx.hub_id), presumed=False)
+
+
+def _open(work: KustomizationWork, ledger: Ledger, *, presumed: bool) -> None:
     """An artifact older than what was applied is not applied."""
-    work.ledger = ledger = load_ledger(work.on.client, work.ref, work.ctx.hub_id)
-    work.known_before, work.presumed = ledger.exists, False
+    work.ledger, work.known_before, work.presumed = ledger, ledger.exists, presumed
     work.moved = former.places(work)
     applied = ledger.applied
     if applied is not None and applied.source == work.source_id and is_older(work.got, applied.fence):
@@ -46,7 +52,7 @@ def save_intent(work: KustomizationWork) -> None:
     if work.presumed:
         try:
             _save(work)
-        except FleetbeatError:  # there is one, or it cannot be made: what that means is for whoever reads it
+        except FleetbeatError:  # it is another one, or cannot be saved: what that means is for whoever reads it
             _load(work)
     _save(work)
 

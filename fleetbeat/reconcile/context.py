@@ -14,6 +14,7 @@ from fleetbeat.kube.config import ClusterConfig
 from fleetbeat.kube.identity import hub_id
 from fleetbeat.reconcile import digestkey
 from fleetbeat.reconcile.lease import Heartbeat
+from fleetbeat.reconcile.ledgers import Ledgers
 from fleetbeat.reconcile.targets import Targets
 from fleetbeat.reconcile.watches import Watches
 from fleetbeat.render.cache import RenderCache
@@ -81,6 +82,11 @@ class Context:
     def watches(self) -> Watches:
         """Which clusters the observer sees."""
         return Watches(self.state)
+
+    @cached_property
+    def ledgers(self) -> Ledgers:
+        """What runs of this process saved last."""
+        return Ledgers()
 
     @cached_property
     def hub_id(self) -> str:

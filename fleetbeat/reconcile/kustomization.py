@@ -202,6 +202,7 @@ def close_ledger(work: KustomizationWork) -> Outcome | None:
     if entries != work.book.entries or work.held != work.book.held:
         work.lease.check()
         work.ledger = work.book.save_exact(work.on.client, entries, work.applying, work.fence, work.held)
+    work.ctx.ledgers.keep(work.cluster, work.book)
     lasting = {key: work.memo[key] for key in ("acyclic",) if key in work.memo}
     left = {key: value for key, value in work.memo.items() if key == "left_tries"}
     gone_when_done = fleeting(work.built.objects)

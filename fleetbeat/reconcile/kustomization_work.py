@@ -63,7 +63,7 @@ class KustomizationWork(Work[KustomizationSpec]):
     target: Target | None = None
     ledger: Ledger | None = None
     presumed: bool = False
-    """True while nobody has asked the cluster whether it has a ledger, because nothing seems to have been applied."""
+    """True while nobody has asked the cluster whether the ledger is this one, which its next save shows."""
     known_before: bool = False
     """True when the ledger existed when the run began: only then may it prune."""
     file: Path | None = None

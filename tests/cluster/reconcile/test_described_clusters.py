@@ -119,7 +119,8 @@ def test_what_a_vendor_refuses_is_told(deployed: Deployed, monkeypatch: pytest.M
         describe(deployed, {"provider": "azure", "cluster": AKS, "serviceAccountName": "nobody"})
         deployed.request("a")
         deployed.run_due()
-        assert "configMapRef 'edge': serviceaccounts \"nobody\" not found" in deployed.condition("a")["message"]
+        missing = f"configMapRef 'edge': ServiceAccount {deployed.namespace}/nobody not found"
+        assert missing in deployed.condition("a")["message"]
 
 
 def test_the_installation_may_name_the_account(deployed: Deployed, described: dict[str, str]) -> None:

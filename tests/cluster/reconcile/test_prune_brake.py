@@ -255,4 +255,4 @@ def test_an_ordinary_prune_costs_no_look_beforehand(six: Deployed) -> None:
     stats = six.ctx.hub.stats
     stats.clear()
     assert push(six, "2", numbered("old", 5))["status"] == "True"
-    assert (stats["GET", "configmaps"], stats["DELETE", "configmaps"]) == (4, 1)
+    assert (stats["GET", "configmaps"], stats["DELETE", "configmaps"]) == (3, 1)
