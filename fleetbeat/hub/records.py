@@ -15,6 +15,7 @@ import orjson
 from fleetbeat.api.kinds import Kind
 from fleetbeat.api.meta import REQUESTED_AT, parse_duration
 from fleetbeat.api.refs import Ref, status_of
+from fleetbeat.api.suspension import is_suspended
 from fleetbeat.errors import InvalidSpec
 from fleetbeat.kube.reach import Reach
 from fleetbeat.state.records import Record
@@ -25,8 +26,6 @@ DEFAULT_INTERVALS = {"Kustomization": 300.0, "HelmRepository": 60.0, "ArtifactGe
 DEFAULT_INTERVAL = 600.0
 SHORTEST_INTERVAL = 1.0
 """Seconds; `interval: 1ms` is not a licence to occupy a worker."""
-RECONCILE = "source.extensions.fluxcd.io/reconcile"
-"""Annotation that pauses an ArtifactGenerator with the value `disabled`."""
 _DROPPED = ("managedFields", "resourceVersion")
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -54,7 +53,7 @@ def record_of(kind: Kind, obj: Object) -> Record:
         status=orjson.dumps(status) if status else None,
         targets=tuple(dict.fromkeys(targets_of(ref, spec))),
         requested=(meta.get("annotations") or {}).get(REQUESTED_AT, ""),
-        suspended=_suspended(meta, spec),
+        suspended=is_suspended(kind.name, obj),
         deleting=bool(meta.get("deletionTimestamp")),
         reach=reach.encode(),
         group=_upstream(kind, spec) if shard == SOURCE else "",
@@ -65,12 +64,6 @@ def _upstream(kind: Kind, spec: Object) -> str:
     """A short digest of what a source reads, without accounts: sources of one server's answer come due together."""
     place = "".join(str(spec.get(field) or "") + " " for field in ("url", "endpoint", "bucketName"))
     return sha256(f"{kind.name} {_PRIVATE.sub('//', place)}".encode()).hexdigest()[:8]
-
-
-def _suspended(meta: Object, spec: Object) -> bool:
-    """By the spec or, for ArtifactGenerators, by the annotation."""
-    switch = (meta.get("annotations") or {}).get(RECONCILE, "")
-    return bool(spec.get("suspend")) or str(switch).lower() == "disabled"
 
 
 def is_static(kind: Kind, obj: Object) -> bool:

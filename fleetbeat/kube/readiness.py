@@ -14,9 +14,6 @@ Object = Mapping[str, Any]
 Conditions = Mapping[str, Mapping[str, Any]]
 
 
-_RECONCILED = ("kustomize.toolkit.fluxcd.io", "source.toolkit.fluxcd.io")
-
-
 class State(Enum):
     """kstatus' states; the values are its names."""
 
@@ -97,20 +94,13 @@ def _general(obj: Object) -> Health | None:
     generation = (obj.get("metadata") or {}).get("generation")
     observed = status_of(obj).get("observedGeneration")
     conditions = conditions_of(obj)
-    lags = isinstance(generation, int) and isinstance(observed, int) and observed != generation
-    if lags and not (_is_suspended_flux(obj) and is_true(conditions, "Ready")):
+    if isinstance(generation, int) and isinstance(observed, int) and observed != generation:
         return in_progress(f"generation {generation} is not observed yet (at {observed})")
     if is_true(conditions, "Reconciling"):
         return in_progress(message_of(conditions["Reconciling"]))
     if is_true(conditions, "Stalled"):
         return failed(message_of(conditions["Stalled"]))
     return None
-
-
-def _is_suspended_flux(obj: Object) -> bool:
-    """Suspending is a new generation that nobody will apply; with Flux what was Ready before stays current."""
-    group = str(obj.get("apiVersion") or "").partition("/")[0]
-    return group in _RECONCILED and (obj.get("spec") or {}).get("suspend") is True
 
 
 def _by_ready_condition(obj: Object) -> Health:

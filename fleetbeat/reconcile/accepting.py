@@ -17,8 +17,6 @@ def read_spec(work: KustomizationWork) -> Outcome | None:
     """The decoded spec, and what is compiled from it."""
     work.decoded = decode_spec(KINDS["Kustomization"], work.obj)
     spec = work.spec
-    if spec.suspend:
-        return Outcome(summary="suspended")
     if work.ctx.settings.no_cross_namespace_refs:
         _refuse_other_namespaces(work)
     work.ignore = compile_rules(spec.ignore)

@@ -57,8 +57,9 @@ class Answers:
 
     def _decode(self, work: KustomizationWork) -> str:
         """What the resource itself says against an answer; "" when nothing does."""
-        if work.deleting or read_spec(work) is not None:
+        if work.deleting or work.suspended:
             return "it is not to be applied"
+        read_spec(work)
         reference = work.spec.source_ref
         work.source = Ref(reference.kind, reference.namespace or work.ref.namespace, reference.name)
         if work.reach.cluster != self._cluster:

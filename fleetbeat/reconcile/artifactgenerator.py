@@ -33,8 +33,6 @@ from fleetbeat.sources import generate
 from fleetbeat.sources.generate import Output, Tree
 
 OUTPUT = "ExternalArtifact"
-RECONCILE = "source.extensions.fluxcd.io/reconcile"
-"""Annotation; `disabled` pauses the generator."""
 ORIGIN = "org.opencontainers.image.revision"
 """In an artifact's metadata: what it was made of in the first place."""
 RETRY_SOON = 30.0
@@ -97,9 +95,6 @@ def finalise(work: GeneratorWork) -> Outcome | None:
 
 def read_spec(work: GeneratorWork) -> Outcome | None:
     """The decoded spec, checked for what contradicts itself."""
-    switch = (work.obj["metadata"].get("annotations") or {}).get(RECONCILE, "")
-    if switch.lower() == "disabled":
-        return Outcome(summary="disabled by annotation")
     work.decoded = decode_spec(KINDS["ArtifactGenerator"], work.obj)
     generate.check(work.spec)
     return None

@@ -131,7 +131,7 @@ def _lack(obj: Mapping[str, Any], status: Mapping[str, Any], *, same_source: boo
         return "it has not run yet"
     if ready["status"] != "True":
         return f"{ready.get('reason', '')}: {ready.get('message', '')}"
-    # suspending is a new generation that nobody will apply; with Flux what was Ready before stays so
+    # suspending is a new generation that nobody applies; what was Ready stays so, before its status says that too
     if status.get("observedGeneration") != obj["metadata"].get("generation") and not _is_suspended(obj):
         return "its latest generation has not been applied"
     if same_source and status.get("lastAppliedRevision") != revision:

@@ -15,8 +15,10 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from fleetbeat.api.kinds import KINDS
 from fleetbeat.api.meta import REQUESTED_AT
 from fleetbeat.api.refs import Ref, status_of
+from fleetbeat.api.suspension import is_suspended
 from fleetbeat.errors import FleetbeatError, LostLease, Rebuilding, StateUnavailable, Unexpected
 from fleetbeat.reconcile.context import Context
 from fleetbeat.reconcile.lease import LEASE_SECONDS, Lease
@@ -73,6 +75,11 @@ class Work(Generic[SpecT]):
     def deleting(self) -> bool:
         """True when the resource waits for its finalizer."""
         return bool(self.obj["metadata"].get("deletionTimestamp"))
+
+    @property
+    def suspended(self) -> bool:
+        """True when a person stopped it; it can still be deleted."""
+        return is_suspended(self.ref.kind, self.obj)
 
     @property
     def requested(self) -> bool:
@@ -156,6 +163,8 @@ def execute(ctx: Context, pipeline: Pipeline, shard: str, ref: str, fence: int) 
 
 
 def _walk(pipeline: Pipeline, work: Work[Any]) -> Outcome:
+    if work.suspended and not work.deleting:
+        return _rest(work)
     try:
         for step in pipeline.steps:
             outcome = step(work)
@@ -171,6 +180,12 @@ def _walk(pipeline: Pipeline, work: Work[Any]) -> Outcome:
             work, Unexpected(f"unexpected {type(error).__name__} in {work.ref.kind} run, see the worker's log")
         )
     raise AssertionError("the last step of a pipeline must return an outcome")
+
+
+def _rest(work: Work[Any]) -> Outcome:
+    """Nothing is done for what is suspended, but its status tells that this was seen."""
+    status = work.attempt.suspended(KINDS[work.ref.kind].controller)
+    return Outcome("suspended", stirred=True, status=status) if status != work.old else Outcome("suspended")
 
 
 def _announcement(work: Work[Any], outcome: Outcome) -> tuple[str, str]:

@@ -152,7 +152,7 @@ def finalise(work: SourceWork[Any]) -> Outcome | None:
 def read_spec(work: SourceWork[Any]) -> Outcome | None:
     """The decoded spec."""
     work.decoded = decode_spec(KINDS[work.ref.kind], work.obj)
-    return Outcome(summary="suspended") if work.spec.suspend else None
+    return None
 
 
 def keep(work: SourceWork[Any]) -> Outcome | None:

@@ -1,7 +1,8 @@
 """How a status moves: progressing, ready, failed, stalled. The rules are Flux's: its command line waits on them.
 
 `Reconciling` and `Stalled` exist only while true. `observedGeneration` moves on success and on a terminal failure,
-never while retrying. `lastHandledReconcileAt` is copied at the end of every attempt. Works on copies; no I/O.
+never while retrying. `lastHandledReconcileAt` is copied at the end of every attempt, and of none at all where a person
+stopped them. Works on copies; no I/O.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from fleetbeat.api.conditions import remove_condition, set_condition
+from fleetbeat.api.conditions import is_ready, remove_condition, set_condition
 from fleetbeat.api.meta import REQUESTED_AT
 from fleetbeat.errors import FleetbeatError, Terminal
 from fleetbeat.reconcile.outcome import Status
@@ -74,6 +75,20 @@ class Attempt:
         else:
             self._set(status, "Reconciling", "True", "ProgressingWithRetry", error.message)
             self._drop(status, "Stalled")
+        return self._handled(status)
+
+    def suspended(self, controller: str) -> Status:
+        """No attempt: a person stopped it. Each of Flux's controllers has its own way to tell that this was seen."""
+        status = copy.deepcopy(self.old)
+        conditions = status.get("conditions") or []
+        if controller == "source-controller" and conditions:
+            remove_condition(conditions, "Stalled")
+            for condition in conditions:
+                if condition.get("type") in ("Ready", "Reconciling"):
+                    condition["observedGeneration"] = self.generation
+            status["observedGeneration"] = self.generation
+        elif controller != "source-watcher" and is_ready(status):
+            status["observedGeneration"] = self.generation
         return self._handled(status)
 
     def condition(self, status: Status, kind: str, value: str, reason: str, message: str) -> None:

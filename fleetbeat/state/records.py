@@ -179,7 +179,7 @@ class Inspection(NamedTuple):
     """Fence of the live run; 0 when idle."""
     why: str
     due: int | None
-    """When the next run is due; None while one is live or the ref is suspended."""
+    """When the next run is due; None while one is live, or when the ref is suspended and its status tells so."""
     urgent: bool
     lease: int | None
     """When the live run's lease ends."""

@@ -45,8 +45,9 @@ class Registry(Server):
     def register(self, records: Iterable[Record], fence: int) -> Registered:
         """Take what the hub says: news are poked urgently, older records are refused.
 
-        News are a new resource, generation, request or deletion. `fence` is the caller's of the role `registrar`;
-        raises LostLease when another holds it, and Rebuilding unless an epoch stands or was begun by the caller.
+        News are a new resource, generation, request or deletion; those of a suspended one ask for one run, in which its
+        status follows. `fence` is the caller's of the role `registrar`; raises LostLease when another holds it, and
+        Rebuilding unless an epoch stands or was begun by the caller.
         """
         chosen = list(records)
         totals = (0, 0, 0)

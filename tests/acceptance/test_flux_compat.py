@@ -52,9 +52,11 @@ def test_resume_ends_current_at_the_new_generation(fleet: Fleet, kind: str) -> N
     repo = fleet.repository(name, {"a.yaml": config_map(name)})
     fleet.kustomization(name, name)
     fleet.wait_ready("Kustomization", name, repo.head())
-    before = fleet.get(kind, name)["status"]["conditions"]
+    before = _ready(fleet.get(kind, name))
     _suspend(fleet, kind, name, True)
-    assert fleet.get(kind, name)["status"]["conditions"] == before
+    suspended = fleet.until(lambda: _observed(fleet.get(kind, name)), "the suspension was seen")
+    assert _kstatus(suspended) == "Current"
+    assert {**_ready(suspended), "observedGeneration": 0} == {**before, "observedGeneration": 0}
     generation = _suspend(fleet, kind, name, False)
 
     def resumed() -> dict[str, Any] | None:
@@ -157,6 +159,10 @@ def _suspend(fleet: Fleet, kind: str, name: str, suspend: bool) -> int:
     path = KINDS[kind].path(NAMESPACE, name)
     patched = fleet.hub.api("PATCH", path, {"spec": {"suspend": suspend}}, "application/merge-patch+json")
     return int(patched["metadata"]["generation"])
+
+
+def _observed(obj: dict[str, Any]) -> dict[str, Any] | None:
+    return obj if obj["status"].get("observedGeneration") == obj["metadata"]["generation"] else None
 
 
 def _ready(obj: dict[str, Any]) -> dict[str, Any]:

@@ -56,8 +56,7 @@ class Registry:
     def settled(self, *records: Record, sweepable: bool = False) -> None:
         """Register records and let each have its first run."""
         self.add(*records)
-        names = [r.ref for r in records if not r.suspended]
-        for run in self.claim(limit=len(names) or 1, lane_cap=10_000, cluster_cap=10_000):
+        for run in self.claim(limit=len(records) or 1, lane_cap=10_000, cluster_cap=10_000):
             assert self.state.start(SHARD, run.ref, run.fence)
             self.state.finish(SHARD, run.ref, run.fence, shares=Shares.ALL if sweepable else Shares.NONE)
 

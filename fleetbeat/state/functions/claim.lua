@@ -120,7 +120,7 @@ end
 
 -- The reason of the look that a ref may share with others; nil when it needs a run of its own.
 local function gathers(shard, meta, why, crowds)
-  if meta.deleting then return nil end
+  if meta.deleting or meta.suspended then return nil end
   if meta.awaiting then return (not why or is_health(why)) and HEALTH or nil end
   if not meta.sweepable then return nil end
   if not why then return '' end
@@ -141,7 +141,7 @@ end
 
 -- Take one due ref; false when there is no room for it.
 local function take(batch, out, room, cluster, ref, score, meta, why, poked)
-  if not runnable(meta) then
+  if not may_run(meta) then
     table.insert(out.gone, ref)
     return true
   end

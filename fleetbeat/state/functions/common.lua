@@ -67,8 +67,8 @@ local function nudge_reporter()
   if redis.call('EXISTS', 'fb:report') == 0 then redis.call('LPUSH', 'fb:report', '1') end
 end
 
--- meta: uid;rv;generation;every_ms[@group];cluster;flags;requested. flags: s suspended, d deleting; w may be swept or h waits for
--- health of which others may see to it: what a look that is shared can do for it, until a run says otherwise.
+-- meta: uid;rv;generation;every_ms[@group];cluster;flags;requested. flags: s suspended, l its status lags; d deleting; w may be
+-- swept or h waits for health of which others may see to it: what a look that is shared can do for it, until a run says otherwise.
 local function read_meta(text)
   if not text then return nil end
   local uid, rv, generation, every, group, cluster, flags, requested =
@@ -76,6 +76,7 @@ local function read_meta(text)
   return {
     uid = uid, rv = rv, generation = generation, every = tonumber(every), group = group, cluster = cluster,
     suspended = flags:find('s', 1, true) ~= nil,
+    lags = flags:find('l', 1, true) ~= nil,
     deleting = flags:find('d', 1, true) ~= nil,
     sweepable = flags:find('w', 1, true) ~= nil,
     awaiting = flags:find('h', 1, true) ~= nil,
@@ -84,7 +85,8 @@ local function read_meta(text)
 end
 
 local function write_meta(shard, ref, meta)
-  local flags = (meta.suspended and 's' or '') .. (meta.deleting and 'd' or '') .. (meta.sweepable and 'w' or meta.awaiting and 'h' or '')
+  local suspended = meta.suspended and (meta.lags and 'sl' or 's') or ''
+  local flags = suspended .. (meta.deleting and 'd' or '') .. (meta.sweepable and 'w' or meta.awaiting and 'h' or '')
   local every = int(meta.every) .. (meta.group ~= '' and '@' .. meta.group or '')
   redis.call('HSET', key(shard, 'meta'), ref, table.concat(
     {meta.uid, meta.rv, meta.generation, every, meta.cluster, flags, meta.requested}, ';'))
@@ -108,6 +110,10 @@ local function applies(shard) return shard:sub(1, 6) == 'apply-' end
 
 -- A suspended resource does not run, but its deletion does.
 local function runnable(meta) return meta and (meta.deleting or not meta.suspended) end
+
+-- Nor does it, but for the one run that moves its status on after its generation did, or a request came. Only the registrar
+-- asks for that one; pokes do not.
+local function may_run(meta) return runnable(meta) or meta and meta.lags end
 
 -- run: fence;phase;dirty;nonce;uid;cluster;why. dirty is the due score of the run that must follow, or empty. While a run is
 -- queued its nonce is the ms of the last poke that it will do for.

@@ -7,7 +7,7 @@
 -- negative, earlier when the ref was poked meanwhile. An empty status or memo removes the stored one.
 --
 -- {S}:run {S}:lease {S}:inflight {S}:held {S}:due:<cluster> {S}:front   see schedule.lua
--- {S}:meta                       the flags `w` and `h`
+-- {S}:meta                       the flags `l`, `w` and `h`
 -- {S}:status {S}:memo fb:changed fb:seq fb:report fb:events   see result.lua
 -- fb:index:<target>              who refers to it
 
@@ -23,7 +23,11 @@ local function announce(target, why)
 end
 
 local function arm_next(shard, ref, run, meta, next_ms)
-  if not runnable(meta) then
+  if meta.lags and not run.dirty then
+    meta.lags = false
+    write_meta(shard, ref, meta)
+  end
+  if not may_run(meta) then
     redis.call('HDEL', key(shard, 'why'), ref)
     return 'idle'
   end

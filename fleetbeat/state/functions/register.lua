@@ -157,6 +157,13 @@ local function source_at_work(new)
   return run_of(shard, source) ~= nil or redis.call('HEXISTS', key(shard, 'why'), source) == 1
 end
 
+-- A suspended resource is due no more, but for the one run after its generation moved or a request came.
+local function rest(new, old)
+  if old and old.lags then return end  -- that run is under way
+  disarm(new.shard, new.meta.cluster, new.ref)
+  redis.call('HDEL', key(new.shard, 'why'), new.ref)
+end
+
 -- Take one record; returns whether it said something new, was poked, was refused.
 local function register(new, now, building)
   local ref, meta = new.ref, new.meta
@@ -165,7 +172,9 @@ local function register(new, now, building)
   if old and older(meta.rv, old.rv) then return 0, 0, 1 end
   if old and old.rv == meta.rv and old.uid == meta.uid then return 0, 0, 0 end
   local why, floor = news(old, meta), now
-  if old and not why and switches(redis.call('HGET', key(old_shard, 'obj'), ref)) ~= switches(new.obj) then why = 'annotated' end
+  local rests = not runnable(meta)
+  meta.lags = rests and (why or old and old.lags) and true or false
+  if old and not why and not rests and switches(redis.call('HGET', key(old_shard, 'obj'), ref)) ~= switches(new.obj) then why = 'annotated' end
   local left = old and old.uid == meta.uid and old.cluster ~= meta.cluster and old.cluster
   local reach = left and redis.call('HGET', 'fb:clusters', left)
   if old and old_shard ~= new.shard then
@@ -176,18 +185,14 @@ local function register(new, now, building)
   redis.call('HSET', 'fb:shard', ref, new.shard)
   store(new, old)
   if left then note_move(new.shard, ref, left, reach) end
-  if not runnable(meta) then
-    disarm(new.shard, meta.cluster, ref)
-    redis.call('HDEL', key(new.shard, 'why'), ref)
-    return why and 1 or 0, 0, 0
-  end
+  if rests then rest(new, old) end
   if building and not old then
     arm_spread(new, now)
     return 1, 1, 0
   end
   if not why then return 0, 0, 0 end
   local at = why == 'created' and source_at_work(new) and math.max(floor, now + PATIENCE) or floor
-  return 1, poke_one(ref, why, true, at, now), 0
+  return 1, ask(new.shard, ref, meta, why, true, at, now), 0
 end
 
 local function allowed(fence)

@@ -150,17 +150,13 @@ local function interval(meta, now)
   return now + math.floor(meta.every * (0.95 + 0.1 * math.random()))
 end
 
--- Poke one ref. `at` is the ms from which it may run; a delayed poke is not urgent.
+-- Ask for a run of a ref that may run. `at` is the ms from which it may; a delayed one is not urgent.
 --   waiting            due at `at` or earlier
 --   queued, at once    the message that is under way will do
 --   swept              leaves the sweep, which only reads, and is due; a request that the sweep was to answer stays one.
 --                      One that the sweep looks at for its health, and is poked for its health: dirty
 --   running, or queued and to be delayed   dirty: due again when the run ends
-local function poke_one(ref, why, urgent, at, now)
-  local shard = redis.call('HGET', 'fb:shard', ref)
-  if not shard then return 0 end
-  local meta = meta_of(shard, ref)
-  if not runnable(meta) then return 0 end
+local function ask(shard, ref, meta, why, urgent, at, now)
   local score = urgent and at <= now and at - URGENT or at
   local run = run_of(shard, ref)
   if run and run.phase == 'sweep' and run.why == HEALTH and is_health(why) then
@@ -192,6 +188,13 @@ local function poke_one(ref, why, urgent, at, now)
   return 1
 end
 
+-- Ask for a run of a ref, unless it is unknown or suspended; see `ask`.
+local function poke_one(ref, why, urgent, at, now)
+  local shard = redis.call('HGET', 'fb:shard', ref)
+  local meta = shard and meta_of(shard, ref)
+  return runnable(meta) and ask(shard, ref, meta, why, urgent, at, now) or 0
+end
+
 -- Take a ref out of the sweep that holds it: its run, and its meta when it may run. Nothing when the sweep does not.
 local function leave_sweep(shard, ref, fence)
   local run = run_of(shard, ref)
@@ -205,7 +208,7 @@ end
 -- gets a run of its own, so that a sweep that never comes to an end is not tried for ever.
 local function rearm_lost(shard, ref, run, now, why)
   local meta = meta_of(shard, ref)
-  if not runnable(meta) then return end
+  if not may_run(meta) then return end
   if run.phase ~= 'sweep' or run.why ~= '' then note_why(shard, ref, join_why(run.why, why)) end
   arm(shard, meta.cluster, ref, math.min(run.dirty or now, now))
 end

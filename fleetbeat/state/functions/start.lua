@@ -17,7 +17,7 @@ verb('start', function(args)
     return nil
   end
   local meta = meta_of(shard, ref)
-  if not runnable(meta) then
+  if not may_run(meta) then
     release(shard, ref, run)
     return nil
   end

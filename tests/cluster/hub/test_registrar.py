@@ -95,7 +95,7 @@ def test_deletion_runs_urgently_and_ends_in_being_forgotten(
     """Also of a suspended resource; the reporter takes our finalizer off, and no other."""
     with registering(), reporting():
         ref = user.create("Kustomization", "apps", finalizers=("example.com/other",), suspend=True)
-        until(lambda: registered(state, ref))
+        assert worker.run(ref) == "created"
         user.delete(ref)
         assert worker.run(ref, status={"$finalized": True}) == "deleted"
         until(lambda: not registered(state, ref))

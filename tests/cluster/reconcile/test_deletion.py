@@ -78,6 +78,7 @@ def test_policies(deployed: Deployed, spec: dict[str, Any], goes: bool) -> None:
     settle(deployed, config_map(deployed, "one"), **{key: value for key, value in spec.items() if key != "suspend"})
     if spec.get("suspend"):
         deployed.edit("a", suspend=True)
+        assert deployed.run_due() == {"a": "generation 2"}
     deployed.delete("a")
     assert deployed.run_due() == {"a": "deleted"}
     assert deployed.finalized("a")

@@ -182,8 +182,11 @@ def test_odd_specs_become_records_all_the_same(spec: dict[str, Any]) -> None:
 
 
 def test_flags() -> None:
-    """Suspension and deletion."""
+    """Suspension and deletion; only ArtifactGenerators are suspended by annotation."""
+    paused = {"source.extensions.fluxcd.io/reconcile": "Disabled"}
     assert record("Receiver", {"suspend": True}).suspended
+    assert record("ArtifactGenerator", {}, annotations=paused).suspended
+    assert not record("GitRepository", {}, annotations=paused).suspended
     assert record("Receiver", {}, deletionTimestamp="2026-01-01T00:00:00Z").deleting
 
 

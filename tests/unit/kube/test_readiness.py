@@ -290,26 +290,3 @@ def test_gone_and_going() -> None:
     assert assess(None).state is State.NOT_FOUND
     metadata = {"name": "x", "deletionTimestamp": AGES_AGO}
     assert assess({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}).state is State.TERMINATING
-
-
-@pytest.mark.parametrize(
-    ("version", "kind", "suspend", "ready", "state"),
-    [
-        ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", True, "True", CURRENT),
-        ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", True, "False", IN_PROGRESS),
-        ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", True, "Unknown", IN_PROGRESS),
-        ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", False, "True", IN_PROGRESS),
-        ("source.toolkit.fluxcd.io/v1", "GitRepository", True, "True", CURRENT),
-        ("example.test/v1", "Widget", True, "True", IN_PROGRESS),
-    ],
-)
-def test_a_suspended_flux_resource_rests(version: str, kind: str, suspend: bool, ready: str, state: State) -> None:
-    """To suspend what is Ready makes a generation that is never observed, and takes nothing away from its health."""
-    obj = {
-        "apiVersion": version,
-        "kind": kind,
-        "metadata": {"name": "x", "generation": 2},
-        "spec": {"suspend": suspend},
-    }
-    status = {"observedGeneration": 1, "conditions": [condition("Ready", ready)]}
-    assert assess({**obj, "status": status}).state is state

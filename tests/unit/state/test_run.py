@@ -145,11 +145,11 @@ def test_events_reach_the_stream_in_order(registry: Registry) -> None:
 
 
 def test_a_run_suspended_before_it_began_does_not_begin(registry: Registry) -> None:
-    """Its message is dropped, and it is neither due nor live."""
+    """Its message is dropped, and it is neither due nor live, unless there is something to tell in its status."""
     registry.settled(record("a"))
     registry.state.poke([ref("a")], "test")
     run = registry.claim()[0]
-    registry.add(record("a", rv="11", generation=2, suspended=True))
+    registry.add(record("a", rv="11", suspended=True))
     assert registry.state.start(SHARD, run.ref, run.fence) is None
     seen = registry.state.inspect(ref("a"))
     assert seen is not None
