@@ -143,11 +143,6 @@ MISTAKES = {
         {"app/more.yaml": config_map("more")},
         {"serviceAccountName": "nobody"},
     ),
-    "unsupported": Mistake(
-        "FeatureGateDisabled",
-        ("spec.decryption.serviceAccountName",),
-        spec={"decryption": {"provider": "sops", "serviceAccountName": "x"}},
-    ),
     "missing-keys": Mistake(
         "BuildFailed",
         ("spec.decryption.secretRef", "Secret flux-system/absent"),
