@@ -70,6 +70,13 @@ def no_login(provider: str, login: Login | None, error: Exception) -> str:
     return f"spec.provider {provider}: the {whose} gives no login ({type(error).__name__}); {advice}"
 
 
+def aws_client(session: Any, service: str, region: str, **options: Any) -> Any:
+    """A client of botocore's session, with our limits; options: more of its Config."""
+    from botocore.config import Config
+
+    return session.create_client(service, region_name=region, config=Config(**AWS_LIMITS, **options))
+
+
 def google(scopes: Sequence[str], credentials: Any = None) -> Token:
     """A token of `credentials` (of google-auth), or of the worker's own identity."""
     import google.auth

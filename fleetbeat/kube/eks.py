@@ -11,6 +11,7 @@ import re
 from time import time
 from typing import Any
 
+from fleetbeat import clouds
 from fleetbeat.clouds import Token
 from fleetbeat.kube import managed, vendorlogins
 from fleetbeat.kube.access import Described, server_of
@@ -47,7 +48,7 @@ def _session(hub: KubeClient, namespace: str, account: str, region: str) -> Any:
 
 
 def _describe(session: Any, region: str, name: str) -> list[Endpoint]:
-    client = vendorlogins.aws_client(session, "eks", region)
+    client = clouds.aws_client(session, "eks", region)
     found = vendorlogins.aws_asked(f"EKS cluster {name}", lambda: client.describe_cluster(name=name))["cluster"]
     try:
         ca = base64.b64decode(found["certificateAuthority"]["data"], validate=True)
@@ -60,7 +61,7 @@ def _token(session: Any, region: str, name: str) -> Token:
     """A presigned GetCallerIdentity that names the cluster in a signed header: that is how EKS knows a caller."""
     from botocore.signers import RequestSigner
 
-    sts = vendorlogins.aws_client(session, "sts", region)
+    sts = clouds.aws_client(session, "sts", region)
     credentials = session.get_credentials()
     if credentials is None:
         raise Unauthorized("the worker has no AWS identity", status=401)

@@ -54,7 +54,7 @@ def aws_session(hub: KubeClient, namespace: str, account: str, region: str) -> A
     token = account_token(hub, namespace, account, (_AWS_AUDIENCE,)).value
     session = get_session()
     session.register_component("data_loader", _models())
-    sts = aws_client(session, "sts", region, signature_version=UNSIGNED)
+    sts = clouds.aws_client(session, "sts", region, signature_version=UNSIGNED)
     found = aws_asked(
         f"role {role}",
         lambda: sts.assume_role_with_web_identity(
@@ -71,13 +71,6 @@ def _models() -> Any:
     from botocore.loaders import create_loader
 
     return create_loader()
-
-
-def aws_client(session: Any, service: str, region: str, **options: Any) -> Any:
-    """botocore's client, with our limits."""
-    from botocore.config import Config
-
-    return session.create_client(service, region_name=region, config=Config(**clouds.AWS_LIMITS, **options))
 
 
 def aws_asked(what: str, ask: Callable[[], T]) -> T:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from fleetbeat import clouds
@@ -30,7 +31,8 @@ def open_key(entry: Mapping[str, Any], keys: Keys) -> bytes:
         raise CannotOpen(f"AWS KMS key {arn}: its encrypted data key is damaged") from None
     context = {name: str(value) for name, value in (entry.get("context") or {}).items()}
     try:
-        with _client(_session(keys, str(entry.get("role") or ""), found["region"]), "kms", found["region"]) as kms:
+        session = _session(keys, str(entry.get("role") or ""), found["region"])
+        with closing(clouds.aws_client(session, "kms", found["region"])) as kms:
             answer = kms.decrypt(CiphertextBlob=blob, KeyId=arn, EncryptionContext=context)
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown error")
@@ -56,16 +58,8 @@ def _session(keys: Keys, role: str, region: str) -> Any:
         return session
     if not _ROLE.fullmatch(role):
         raise CannotOpen("its sops block has a KMS role without a valid ARN")
-    with _client(session, "sts", region) as sts:
+    with closing(clouds.aws_client(session, "sts", region)) as sts:
         taken = sts.assume_role(RoleArn=role, RoleSessionName=_SESSION)["Credentials"]
     session = get_session()
     session.set_credentials(taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"])
     return session
-
-
-def _client(session: Any, service: str, region: str) -> Any:
-    from contextlib import closing
-
-    from botocore.config import Config
-
-    return closing(session.create_client(service, region_name=region, config=Config(**clouds.AWS_LIMITS)))

@@ -98,13 +98,10 @@ def _ask(
 
 
 def _aws(host: str, identity: clouds.Login | None) -> Held[Login]:
-    from botocore.config import Config
-
-    config = Config(**clouds.AWS_LIMITS)
     public = host == _PUBLIC_ECR
     region = "us-east-1" if public else str(_matched("aws", host)["region"])
     asking: Any = identity.aws(region) if identity else session()
-    client = asking.create_client("ecr-public" if public else "ecr", region_name=region, config=config)
+    client = clouds.aws_client(asking, "ecr-public" if public else "ecr", region)
     try:
         found = client.get_authorization_token()["authorizationData"]
     finally:
